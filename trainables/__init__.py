@@ -1,0 +1,1 @@
+"""What a trial is: its config, data, model, training loop and latency. Imports no Torch."""

@@ -1,0 +1,209 @@
+"""Opens a run folder: every file checked against the schema before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from analysis.records import (
+    LATENCY_FILE,
+    LATENCY_SCHEMA,
+    RESULTS_FILE,
+    RESULTS_SCHEMA,
+    SCHEMA_VERSION,
+    SWEEP_FILE,
+    TRIAL_STATUSES,
+    TRIALS_FILE,
+    TRIALS_SCHEMA,
+)
+
+
+class RunError(ValueError):
+    """What was given is no run folder, or one of its files does not keep to the schema."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder in memory.
+
+    The tables hold the columns of `analysis.records` in that order and with those types, then
+    whatever else their files hold.
+    """
+
+    path: str
+    spec: dict[str, Any]
+    """The whole of sweep.json."""
+    trials: pa.Table
+    results: pa.Table
+    latency: pa.Table
+
+
+def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a local path or a URI, and the path inside it.
+
+    Raises:
+        RunError: if pyarrow knows no such scheme or cannot reach it.
+    """
+    text = str(path)
+    try:
+        if "://" in text:
+            filesystem, inner = fs.FileSystem.from_uri(text)
+        else:
+            filesystem, inner = fs.LocalFileSystem(), str(Path(text).expanduser().absolute())
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise RunError(
+            f"run folder must be a local path or a URI that pyarrow.fs opens, got {text!r} "
+            f"({_one_line(error)}); check the scheme and the credentials"
+        ) from error
+    return filesystem, inner.rstrip("/")
+
+
+def load_run(path: str | Path) -> Run:
+    """Return the run stored at `path`, checked against `analysis.records`.
+
+    `results.parquet` may be absent while no trial has reported an epoch, and `latency.parquet`
+    while no trial has a latency; both then load as empty tables.
+
+    Args:
+        path: a local path, or a URI such as `s3://bucket/runs/NAME`.
+
+    Raises:
+        RunError: if this is no run folder, a file is missing, cut short or of another schema
+            version, or a column is missing or of another type.
+    """
+    filesystem, folder = open_folder(path)
+    spec = _read_sweep(filesystem, folder, str(path))
+    trials = _read_table(filesystem, f"{folder}/{TRIALS_FILE}", TRIALS_SCHEMA)
+    _check_trials(trials, f"{folder}/{TRIALS_FILE}")
+    has_epochs = bool(pc.any(pc.greater(trials["epoch"], 0)).as_py())
+    has_latency = trials["latency_p50_ms"].null_count < len(trials)
+    return Run(
+        path=str(path),
+        spec=spec,
+        trials=trials,
+        results=_read_table(
+            filesystem, f"{folder}/{RESULTS_FILE}", RESULTS_SCHEMA, is_required=has_epochs
+        ),
+        latency=_read_table(
+            filesystem, f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency
+        ),
+    )
+
+
+def _read_sweep(filesystem: fs.FileSystem, folder: str, given: str) -> dict[str, Any]:
+    """Return sweep.json, of our schema version."""
+    name = f"{folder}/{SWEEP_FILE}"
+    try:
+        is_file = filesystem.get_file_info(name).type == fs.FileType.File
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"run folder must be readable, got {given!r} ({_one_line(error)}); check the path "
+            "and the credentials"
+        ) from error
+    if not is_file:
+        raise RunError(
+            f"run folder must hold {SWEEP_FILE}, got {given!r} without one; give the folder of "
+            "one sweep, such as runs/NAME"
+        )
+    try:
+        with filesystem.open_input_stream(name) as stream:
+            spec = json.loads(stream.read())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(
+            f"{name} must be readable JSON, got {_one_line(error)}; copy the file again from "
+            "where the sweep wrote it"
+        ) from error
+    if not isinstance(spec, dict):
+        raise RunError(
+            f"{name} must be a JSON object, got {type(spec).__name__}; copy the file again from "
+            "where the sweep wrote it"
+        )
+    if spec.get("schema_version") != SCHEMA_VERSION:
+        raise RunError(
+            f"schema_version of {name} must be {SCHEMA_VERSION}, got "
+            f"{spec.get('schema_version')!r}; read this run with the version of paretune that "
+            "wrote it"
+        )
+    return spec
+
+
+def _read_table(
+    filesystem: fs.FileSystem, name: str, schema: pa.Schema, *, is_required: bool = True
+) -> pa.Table:
+    """Return a Parquet file with the schema's columns first, or an empty table."""
+    try:
+        if not is_required and filesystem.get_file_info(name).type == fs.FileType.NotFound:
+            return schema.empty_table()
+        with filesystem.open_input_file(name) as source:
+            table = pq.ParquetFile(source).read()
+    except FileNotFoundError as error:
+        raise RunError(
+            f"run folder must hold {name}, got none; copy it from where the sweep wrote it"
+        ) from error
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(
+            f"{name} must be a whole Parquet file, got {_one_line(error)}; copy the file again "
+            "from where the sweep wrote it"
+        ) from error
+    return _conform(table, schema, name)
+
+
+def _conform(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:
+    """Return the table with the schema's columns, cast to its types, before the others."""
+    missing = [column for column in schema.names if column not in table.column_names]
+    if missing:
+        raise RunError(
+            f"columns of {name} must include {', '.join(missing)}, got "
+            f"{', '.join(table.column_names) or 'none'}; read this run with the version of "
+            "paretune that wrote it"
+        )
+    fields, columns = list(schema), []
+    for field in schema:
+        try:
+            column = table[field.name].cast(field.type)
+        except pa.ArrowException as error:
+            raise RunError(
+                f"column {field.name} of {name} must be {field.type}, got "
+                f"{table[field.name].type} ({_one_line(error)}); read this run with the version "
+                "of paretune that wrote it"
+            ) from error
+        if not field.nullable and column.null_count:
+            raise RunError(
+                f"column {field.name} of {name} must have no nulls, got {column.null_count}; "
+                "copy the file again from where the sweep wrote it"
+            )
+        columns.append(column)
+    for extra in table.schema:
+        if extra.name not in schema.names:
+            fields.append(extra)
+            columns.append(table[extra.name])
+    return pa.table(columns, schema=pa.schema(fields))
+
+
+def _check_trials(trials: pa.Table, name: str) -> None:
+    """Refuse an unknown status and a trial that stands there twice."""
+    unknown = sorted(set(pc.unique(trials["status"]).to_pylist()) - set(TRIAL_STATUSES))
+    if unknown:
+        raise RunError(
+            f"status in {name} must be one of {', '.join(TRIAL_STATUSES)}, got {unknown[0]!r}; "
+            "read this run with the version of paretune that wrote it"
+        )
+    ids, counts = np.unique(trials["trial_id"].to_numpy(), return_counts=True)
+    if (counts > 1).any():
+        raise RunError(
+            f"trial_id in {name} must be unique, got {ids[counts > 1][0]!r} "
+            f"{counts.max()} times; copy the file again from where the sweep wrote it"
+        )
+
+
+def _one_line(error: BaseException) -> str:
+    """Return the first line of an error's text, for use inside our own."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

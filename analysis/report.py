@@ -1,0 +1,145 @@
+"""Reports on a run folder: `python -m analysis.report RUN`.
+
+Prints the ranking and writes `report/front.csv` and `report/front.png` into the run folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from analysis.labels import printable
+from analysis.load import load_run, open_folder
+from analysis.plots import plot_front
+from analysis.ranking import Ranking, rank_trials
+from analysis.records import REPORT_FOLDER, Objective
+from analysis.summary import print_summary
+
+FRONT_CSV = "front.csv"
+FRONT_PICTURE = "front.png"
+
+EXIT_OK = 0
+EXIT_NOTHING_RANKED = 1
+EXIT_BAD_INPUT = 2
+
+
+def write_report(
+    path: str | Path,
+    console: Console,
+    *,
+    objectives: Sequence[Objective] | None = None,
+    reference: Sequence[float] | None = None,
+) -> Ranking | None:
+    """Print the run's ranking and write its table and picture into the run folder.
+
+    A run that has not finished is reported as far as it went, and the report says so.
+
+    Args:
+        path: a run folder, local or a URI that pyarrow.fs opens.
+        console: where to print.
+        objectives: None for those the sweep was run with.
+        reference: the hypervolume's reference point, in the objectives' own units and order;
+            None for one made from the ranked trials.
+
+    Returns:
+        The ranking; None if no trial can be ranked, and then no file is written.
+
+    Raises:
+        RunError: if the run folder cannot be read.
+        ValueError: if the reference does not fit the objectives or the front.
+        OSError: if the report cannot be written.
+    """
+    run = load_run(path)
+    ranking = rank_trials(run, objectives, reference)
+    print_summary(run, ranking, console)
+    if not ranking.rows:
+        return None
+    picture = io.BytesIO()
+    plot_front(ranking, picture)
+    filesystem, folder = open_folder(path)
+    filesystem.create_dir(f"{folder}/{REPORT_FOLDER}")
+    written = ((FRONT_CSV, front_csv(ranking).encode()), (FRONT_PICTURE, picture.getvalue()))
+    console.print()
+    for name, content in written:
+        target = f"{folder}/{REPORT_FOLDER}/{name}"
+        with filesystem.open_output_stream(target) as stream:
+            stream.write(content)
+        console.print(Text(f"Wrote {printable(target)}"), soft_wrap=True)
+    return ranking
+
+
+def front_csv(ranking: Ranking) -> str:
+    """Return every ranked trial as a line of CSV, the front first."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    columns = [objective.column for objective in ranking.objectives]
+    # `epoch` may itself be an objective: then it stands there once, as one.
+    epoch = [] if "epoch" in columns else ["epoch"]
+    head = ["rank", "is_front", "is_knee", "trial_id", "status", *epoch]
+    writer.writerow([*head, *columns, "config", "checkpoint", "reproduce"])
+    for row in ranking.rows:
+        writer.writerow(
+            [
+                row.rank,
+                row.is_front,
+                row.is_knee,
+                row.trial_id,
+                row.status,
+                *([row.epoch] if epoch else []),
+                *row.values,
+                json.dumps(row.config),
+                row.checkpoint,
+                row.reproduce,
+            ]
+        )
+    return text.getvalue()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Returns:
+        0 for a report, 1 if no trial can be ranked, 2 if what was given cannot be used.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report",
+        description="Rank the trials of a run folder, print them and write report/.",
+    )
+    parser.add_argument("run", metavar="RUN", help="run folder: a path or a URI such as s3://...")
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        metavar="COLUMN:DIRECTION",
+        help="columns of trials.parquet with max or min (default: those of the sweep)",
+    )
+    parser.add_argument(
+        "--reference",
+        nargs="+",
+        type=float,
+        metavar="VALUE",
+        help="reference point of the hypervolume, one value an objective in its own unit "
+        "(default: a little worse than the worst ranked trial)",
+    )
+    given = parser.parse_args(argv)
+    try:
+        objectives = given.objectives and [Objective.parse(text) for text in given.objectives]
+        ranking = write_report(
+            given.run, Console(), objectives=objectives, reference=given.reference
+        )
+    except (ValueError, OSError) as error:
+        message = Text(f"error: {printable(str(error))}", style="red")
+        Console(stderr=True).print(message, soft_wrap=True)
+        return EXIT_BAD_INPUT
+    return EXIT_OK if ranking else EXIT_NOTHING_RANKED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The Ray cluster of a sweep: our own on this machine, or one that is running already."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ray
+
+from sweeps.resources import GangPlan, Node
+from trainables.errors import InputError
+from trainables.gang import driver_environment
+from trainables.gang_trial import TRIAL_SLOT
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected cluster.
+
+    Attributes:
+        scratch: where Ray Tune and Ray Train keep their own state for this session.
+        is_local: started by us, on this machine alone.
+    """
+
+    scratch: str
+    is_local: bool
+
+
+def local_node() -> Node:
+    """Return what this machine offers: the CPUs we may use, and its GPUs."""
+    import torch
+
+    return Node(len(os.sched_getaffinity(0)), torch.cuda.device_count())
+
+
+def _set_environment(num_gangs: int) -> None:
+    driver_environment()
+    os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+    os.environ.update(
+        {
+            "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # five files a trial
+            "TUNE_DISABLE_SIGINT_HANDLER": "1",  # a signal is ours to handle
+            "TUNE_MAX_PENDING_TRIALS_PG": str(2 * num_gangs),
+            "RAY_CHDIR_TO_TRIAL_DIR": "0",
+            "RAY_DEDUP_LOGS": "0",
+        }
+    )
+
+
+@contextlib.contextmanager
+def local_cluster(plan: GangPlan) -> Iterator[Cluster]:
+    """Start Ray on this machine; leave nothing of it at the end."""
+    _set_environment(plan.num_gangs)
+    folder = tempfile.mkdtemp(prefix="paretune-")
+    node = local_node()
+    try:
+        context = ray.init(
+            address="local",
+            num_cpus=int(node.num_cpus),
+            num_gpus=int(node.num_gpus),
+            resources={TRIAL_SLOT: plan.num_gangs},
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+            configure_logging=False,
+            _temp_dir=folder,
+        )
+        # Ray Train's helpers connect by address; another cluster on this host must not be taken.
+        os.environ["RAY_ADDRESS"] = context.address_info["address"]
+        yield Cluster(scratch=f"{folder}/scratch", is_local=True)
+    finally:
+        os.environ.pop("RAY_ADDRESS", None)
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_cluster(address: str) -> Iterator[Cluster]:
+    """Connect to a cluster that is running; leave it as it was at the end.
+
+    Raises:
+        InputError: if there is none, or none of its nodes carries `trial_slot`.
+    """
+    _set_environment(num_gangs=8)
+    try:
+        ray.init(address=address, log_to_driver=False, configure_logging=False)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"--address must be a running Ray cluster, got {address} ({error}); start one with "
+            f"ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
+        ) from None
+    try:
+        if not ray.cluster_resources().get(TRIAL_SLOT):
+            raise InputError(
+                f"--address must be a cluster whose head carries {TRIAL_SLOT}, got {address} "
+                f"without; start it with ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
+            )
+        scratch = tempfile.mkdtemp(prefix="paretune-")
+        try:
+            yield Cluster(scratch=scratch, is_local=False)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        ray.shutdown()
+
+
+def cluster_nodes() -> list[Node]:
+    """Return the living nodes of the connected cluster that can hold workers."""
+    nodes = (
+        Node(n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
+        for n in ray.nodes()
+        if n["Alive"]
+    )
+    return [node for node in nodes if node.num_cpus > 0]

@@ -1,0 +1,248 @@
+"""From a spec to a run folder: plan, measure, train on gangs, report."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import ray
+from ray import tune
+from rich.console import Console
+
+from analysis.records import SWEEP_FILE
+from sweeps.architectures import Architectures
+from sweeps.checkpoint_keeper import CheckpointKeeper
+from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
+from sweeps.plan import SweepPlan, default_limit_train, plan_sweep
+from sweeps.progress import Progress
+from sweeps.quiet import quiet
+from sweeps.recorder import Pricing, SweepRecorder
+from sweeps.resources import GangPlan, plan_gangs
+from sweeps.run_folder import RunFolder, default_run_path
+from sweeps.schedulers.from_ray import make_scheduler
+from sweeps.spaces import sample_config
+from sweeps.spec import SweepSpec, parse_spec
+from sweeps.sweep_file import describe_sweep
+from sweeps.trial_feed import TrialFeed
+from sweeps.tune_callback import StopOnRequest, SweepCallback
+from trainables.data.dataset import ImageData, Part
+from trainables.data.load import load_dataset
+from trainables.errors import InputError
+from trainables.gang import Gang, GangSettings, start_desk
+from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
+
+EXIT_BAD_INPUT: Final = 2
+EXIT_INTERRUPTED: Final = 130
+GANG_END_TIMEOUT_S: Final = 5.0
+
+
+def main(default: SweepSpec) -> None:
+    """Read the flags, run the sweep, and exit: 0, 1 all failed, 2 bad input, 130 interrupted."""
+    try:
+        sys.exit(launch(parse_spec(default)))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        print("interrupted before anything was started", file=sys.stderr)
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def launch(spec: SweepSpec) -> int:
+    """Run a sweep and write its run folder.
+
+    Returns:
+        The exit code: 0, 1 if no trial trained, or 130 if it was interrupted.
+
+    Raises:
+        InputError: if anything about the spec, the data or the hardware is wrong; nothing was
+            started or written by then.
+    """
+    folder = RunFolder(
+        Path(spec.out) if spec.out else default_run_path(spec.name), overwrite=spec.overwrite
+    )
+    console = Console()
+    with contextlib.ExitStack() as stack:
+        cluster = None
+        if spec.address is not None:
+            cluster = stack.enter_context(running_cluster(spec.address))
+        nodes = [local_node()] if cluster is None else cluster_nodes()
+        gangs = plan_gangs(
+            nodes,
+            gangs=spec.gangs,
+            workers_per_gang=spec.workers_per_trial,
+            gpus_per_worker=spec.gpus_per_worker,
+        )
+        limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
+        data, note = load_dataset(spec.dataset, spec.data_dir, seed=spec.seed, limit_train=limit)
+        plan = plan_sweep(spec, gangs, data)
+        architectures = Architectures(data)
+        folder.create()
+        content = describe_sweep(plan, data, note, nodes, time.time())
+        folder.write_json(SWEEP_FILE, content)
+        _say_plan(console, plan, data, note, folder)
+        recorder = _recorder(plan, folder, architectures)
+        trials = _draw_trials(plan, recorder)
+        with _signals() as stop, quiet(folder.log_path) as shown:
+            if cluster is None:
+                cluster = stack.enter_context(local_cluster(gangs))
+            totals = _train(plan, data, trials, recorder, folder, cluster, shown, stop)
+            stack.close()
+        content |= {
+            "status": "interrupted" if stop.is_set() else "finished",
+            "ended_unix_s": time.time(),
+            "totals": totals,
+        }
+        folder.write_json(SWEEP_FILE, content)
+    # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
+    report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
+    return EXIT_INTERRUPTED if stop.is_set() else report.returncode
+
+
+def _recorder(plan: SweepPlan, folder: RunFolder, architectures: Architectures) -> SweepRecorder:
+    pricing = Pricing(
+        plan.gangs.gpus_per_gang, plan.gangs.workers_per_gang, plan.spec.price_usd_per_hour
+    )
+    columns = tuple(objective.column for objective in plan.objectives)
+    return SweepRecorder(folder, architectures.describe, pricing, columns)
+
+
+def _draw_trials(plan: SweepPlan, recorder: SweepRecorder) -> list[tuple[str, Mapping[str, Any]]]:
+    """Draw every config of the sweep and enter it."""
+    trials = []
+    for index in range(plan.num_trials):
+        config = sample_config(plan.space, plan.fixed, plan.spec.seed, index).to_dict()
+        trial_id = f"trial_{index:04d}"
+        recorder.add(trial_id, config)
+        trials.append((trial_id, config))
+    return trials
+
+
+def _train(
+    plan: SweepPlan,
+    data: ImageData,
+    trials: list[tuple[str, Mapping[str, Any]]],
+    recorder: SweepRecorder,
+    folder: RunFolder,
+    cluster: Cluster,
+    shown: Console,
+    stop: threading.Event,
+) -> dict[str, Any]:
+    """Train the trials on gangs; return the sweep's totals."""
+    storage = plan.spec.storage or str(folder.checkpoints)
+    progress = Progress(
+        recorder,
+        shown,
+        title=f"{plan.spec.name} on {data.name}",
+        objectives=plan.objectives,
+        num_trials=plan.num_trials,
+        num_epochs=plan.num_epochs,
+        notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
+    )
+    with _gangs(plan.gangs, data, cluster, storage) as desk:
+        progress.start()
+        try:
+            keeper = CheckpointKeeper()
+            scheduler = make_scheduler(plan, recorder.exploit)
+            callback = SweepCallback(
+                recorder,
+                keeper,
+                donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
+                release=desk.release_trial.remote,
+                num_epochs=plan.num_epochs,
+                scheduler_name=plan.spec.scheduler,
+            )
+            settings = TrialSettings(desk, storage, plan.spec.checkpoint_epochs)
+            # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
+            tune.run(
+                tune.with_resources(
+                    tune.with_parameters(GangTrial, settings=settings),
+                    tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
+                ),
+                name="tune",
+                storage_path=cluster.scratch,
+                search_alg=TrialFeed(trials),
+                scheduler=scheduler,
+                callbacks=[callback],
+                stop=StopOnRequest(stop.is_set),
+                reuse_actors=True,
+                raise_on_failed_trial=False,
+                verbose=0,
+            )
+            keeper.close()
+        finally:
+            recorder.close()
+            progress.stop()
+    return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
+
+
+@contextlib.contextmanager
+def _gangs(
+    plan: GangPlan, data: ImageData, cluster: Cluster, storage: str
+) -> Iterator[ray.actor.ActorHandle]:
+    """Start the desk and every gang; send them home at the end."""
+    empty = Part(np.empty((0, *data.input_shape), np.uint8), np.empty(0, np.int64))
+    # The test part stays here: no worker can look at it during the search.
+    desk = start_desk(
+        [plan.workers_per_gang] * plan.num_gangs, dataclasses.replace(data, test=empty)
+    )
+    settings = GangSettings(
+        num_workers=plan.workers_per_gang,
+        cpus_per_worker=plan.cpus_per_worker,
+        gpus_per_worker=plan.gpus_per_worker,
+        threads_per_worker=plan.threads_per_worker,
+        storage_path=cluster.scratch if cluster.is_local else f"{storage}/gangs",
+    )
+    gangs = [Gang(index, settings, desk) for index in range(plan.num_gangs)]
+    try:
+        yield desk
+    finally:
+        for gang in gangs:
+            gang.closing()
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(desk.close.remote())
+        deadline_s = time.monotonic() + GANG_END_TIMEOUT_S
+        for gang in gangs:
+            gang.join(max(0.0, deadline_s - time.monotonic()))
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """Turn SIGINT and SIGTERM into a request to stop; once is enough."""
+    stop = threading.Event()
+    handlers = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _say_plan(
+    console: Console, plan: SweepPlan, data: ImageData, note: str, folder: RunFolder
+) -> None:
+    """Tell what was found and chosen, a line each."""
+    gangs = plan.gangs
+    unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
+    sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
+    for line in (
+        f"data       {note}: {sizes} images of {data.num_classes} classes",
+        f"trials     {plan.num_trials} x {plan.num_epochs} epochs, {plan.spec.scheduler}",
+        f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
+        f"{gangs.threads_per_worker} threads each)",
+        f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
+        f"run folder {folder.path}",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)

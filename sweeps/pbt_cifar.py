@@ -1,0 +1,10 @@
+"""Population-based training of CIFAR ResNets, down to a Pareto front.
+
+    python sweeps/pbt_cifar.py --help
+"""
+
+from sweeps.launch import main
+from sweeps.spec import SweepSpec
+
+if __name__ == "__main__":
+    main(SweepSpec(name="pbt_cifar", scheduler="pbt"))

@@ -1,0 +1,103 @@
+"""What a spec leaves open, chosen for the hardware and the data that were found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from analysis.records import Objective
+from sweeps.resources import GangPlan
+from sweeps.spaces import Space, architectures, image_space, mutable_part, validate_space
+from sweeps.spec import SweepSpec
+from trainables.data.dataset import ImageData
+from trainables.errors import InputError
+from trainables.trial_config import TrialConfig
+
+CPU_TRAIN_SAMPLES: Final = 4000
+"""Training samples per core by default where there is no GPU: an epoch stays within a minute."""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """A spec with nothing left open.
+
+    Attributes:
+        space: what varies from trial to trial.
+        fixed: the fields of `TrialConfig` that don't.
+        mutable: the part of the space that PBT may change; empty for other schedulers.
+    """
+
+    spec: SweepSpec
+    gangs: GangPlan
+    space: Space
+    fixed: Mapping[str, Any]
+    mutable: Space
+    objectives: tuple[Objective, ...]
+    num_trials: int
+    num_epochs: int
+    perturbation_epochs: int
+
+    @property
+    def architectures(self) -> list[TrialConfig]:
+        """A config for every architecture in the space."""
+        return list(architectures(self.space, self.fixed))
+
+
+def default_limit_train(spec: SweepSpec, gangs: GangPlan, num_cpus: float) -> int | None:
+    """Return how many training samples to load: all of them where there are GPUs."""
+    if spec.limit_train is not None or gangs.gpus_per_worker:
+        return spec.limit_train
+    return int(CPU_TRAIN_SAMPLES * num_cpus)
+
+
+def plan_sweep(spec: SweepSpec, gangs: GangPlan, data: ImageData) -> SweepPlan:
+    """Choose what the spec leaves open.
+
+    Raises:
+        InputError: if the choices contradict one another, the data or the space.
+    """
+    has_gpus = gangs.gpus_per_worker > 0
+    num_epochs = spec.epochs or (20 if has_gpus else 12)
+    batch_size = spec.batch_size or _default_batch_size(len(data.train), gangs, has_gpus)
+    if batch_size > len(data.train):
+        raise InputError(
+            f"--batch-size must be <= {len(data.train)} training samples, got {batch_size}; "
+            "lower it"
+        )
+    if batch_size % gangs.workers_per_gang:
+        raise InputError(
+            f"--batch-size must be a multiple of {gangs.workers_per_gang} workers, got "
+            f"{batch_size}; try {batch_size - batch_size % gangs.workers_per_gang}"
+        )
+    is_pbt = spec.scheduler == "pbt"
+    models = spec.models or (("resnet8", "resnet14", "resnet20") if has_gpus else ("resnet8",))
+    widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
+    space = image_space(models, widths)
+    fixed = {
+        "batch_size": batch_size,
+        "precision": spec.precision,
+        "num_epochs": num_epochs,
+        "warmup_epochs": min(1.0, num_epochs / 10),
+    }
+    validate_space(space, fixed)
+    default_trials = max(4, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
+    return SweepPlan(
+        spec=spec,
+        gangs=gangs,
+        space=space,
+        fixed=fixed,
+        mutable=mutable_part(space, spec.mutate) if is_pbt else {},
+        objectives=spec.resolved_objectives(),
+        num_trials=spec.trials or default_trials,
+        num_epochs=num_epochs,
+        perturbation_epochs=spec.perturbation_epochs or max(1, num_epochs // 6),
+    )
+
+
+def _default_batch_size(num_train: int, gangs: GangPlan, has_gpus: bool) -> int:
+    """Return 512 on GPUs, else 128, halved until an epoch has eight steps."""
+    size = 512 if has_gpus else 128
+    while size > 2 * gangs.workers_per_gang and num_train // size < 8:
+        size //= 2
+    return size - size % gangs.workers_per_gang

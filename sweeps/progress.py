@@ -1,0 +1,197 @@
+"""What a person sees while a sweep runs: one live table, or plain lines where no terminal is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from analysis.records import RANKED_STATUSES, Objective
+from sweeps.recorder import SweepRecorder, TrialRecord
+
+PLAIN_INTERVAL_S: Final = 10.0
+"""Seconds between two lines where there is no terminal."""
+
+MAX_ROWS: Final = 12
+
+_STATE_ORDER: Final = (
+    "running", "paused", "pending", "completed", "stopped", "failed", "refused", "interrupted",
+)  # fmt: skip
+
+
+class Progress:
+    """Shows a recorder's trials until `stop`.
+
+    Args:
+        recorder: read only.
+        console: where to.
+        title: of the table: the sweep and its data.
+        objectives: the first one ranks the trials.
+        num_trials: of the sweep, refused ones included.
+        num_epochs: of a full training.
+        notice: returns a line to show below, or None.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        recorder: SweepRecorder,
+        console: Console,
+        *,
+        title: str,
+        objectives: tuple[Objective, ...],
+        num_trials: int,
+        num_epochs: int,
+        notice: Callable[[], str | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._recorder = recorder
+        self._console = console
+        self._title = title
+        self._objectives = objectives
+        self._num_trials = num_trials
+        self._num_epochs = num_epochs
+        self._notice = notice
+        self._clock = clock
+        self._started_s = clock()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
+
+    def start(self) -> None:
+        """Begin to show."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Show the last state and end."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _show(self) -> None:
+        if not self._console.is_terminal:
+            while not self._stopping.wait(PLAIN_INTERVAL_S):
+                self._console.print(self.line(), highlight=False, soft_wrap=True)
+            self._console.print(self.line(), highlight=False, soft_wrap=True)
+            return
+        with Live(self.table(), console=self._console, auto_refresh=False) as live:
+            while not self._stopping.wait(0.5):
+                live.update(self.table(), refresh=True)
+            live.update(self.table(), refresh=True)
+
+    def line(self) -> str:
+        """Return the state in one line."""
+        trials = list(self._recorder.trials.values())
+        best = self._ranked(trials)[:1]
+        parts = [_clock_text(self._clock() - self._started_s), _states(trials, self._num_trials)]
+        parts += [f"best {best[0].trial_id}: {self._values(best[0])}"] if best else []
+        parts += [self._eta(trials), *self._cost(trials), *filter(None, [self._notice()])]
+        return " | ".join(part for part in parts if part)
+
+    def table(self) -> RenderableType:
+        """Return the live table."""
+        trials = list(self._recorder.trials.values())
+        front = self._front(trials)
+        table = Table(title=self._title, title_justify="left", expand=False)
+        table.add_column("trial")
+        table.add_column("state")
+        table.add_column("epoch", justify="right")
+        for objective in self._objectives:
+            table.add_column(objective.column, justify="right")
+        table.add_column("from")
+        active = [t for t in trials if t.status in ("running", "paused")]
+        shown = [*front, *(t for t in active if t not in front)]
+        shown += [t for t in self._ranked(trials) if t not in shown]
+        for trial in shown[:MAX_ROWS]:
+            mark = "★ " if trial in front else "  "
+            table.add_row(
+                mark + trial.trial_id,
+                trial.status,
+                f"{trial.epoch}/{self._num_epochs}",
+                *(_value(trial, objective) for objective in self._objectives),
+                trial.parent_trial_id or "",
+            )
+        hidden = len(shown) - MAX_ROWS
+        footer = " | ".join(
+            part
+            for part in (
+                _clock_text(self._clock() - self._started_s),
+                _states(trials, self._num_trials),
+                f"front {len(front)} (★)",
+                self._eta(trials),
+                *self._cost(trials),
+                f"{hidden} more" if hidden > 0 else "",
+            )
+            if part
+        )
+        notice = self._notice()
+        return Group(table, Text(footer), *([Text(notice)] if notice else []))
+
+    def _measured(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        return [t for t in trials if t.epoch > 0 and t.status in RANKED_STATUSES]
+
+    def _ranked(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        return sorted(self._measured(trials), key=lambda trial: self._losses(trial)[0])
+
+    def _losses(self, trial: TrialRecord) -> tuple[float, ...]:
+        values = ((getattr(trial, o.column), o.direction) for o in self._objectives)
+        return tuple(
+            float("inf") if value is None else (-value if direction == "max" else value)
+            for value, direction in values
+        )
+
+    def _front(self, trials: list[TrialRecord]) -> list[TrialRecord]:
+        """Return the trials that no other dominates, best first."""
+        ranked = self._ranked(trials)
+        losses = [self._losses(trial) for trial in ranked]
+        return [
+            trial
+            for trial, loss in zip(ranked, losses, strict=True)
+            if not any(other != loss and _dominates(other, loss) for other in losses)
+        ]
+
+    def _values(self, trial: TrialRecord) -> str:
+        pairs = (f"{o.column} {_value(trial, o)}" for o in self._objectives)
+        return f"epoch {trial.epoch}, {', '.join(pairs)}"
+
+    def _eta(self, trials: list[TrialRecord]) -> str:
+        """Estimate from the share of epochs done; no guess before the first result."""
+        num_refused = sum(t.status == "refused" for t in trials)
+        over = {"completed", "stopped", "failed"}
+        done = sum(self._num_epochs if t.status in over else t.epoch for t in trials)
+        total = (self._num_trials - num_refused) * self._num_epochs
+        if not done or total <= done:
+            return ""
+        elapsed = self._clock() - self._started_s
+        return f"ETA {_clock_text(elapsed / done * (total - done))}"
+
+    def _cost(self, trials: list[TrialRecord]) -> list[str]:
+        if all(trial.cost_usd is None for trial in trials):
+            return []
+        return [f"USD {sum(trial.cost_usd or 0.0 for trial in trials):.4f}"]
+
+
+def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(first, second, strict=True))
+
+
+def _value(trial: TrialRecord, objective: Objective) -> str:
+    value = getattr(trial, objective.column)
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _states(trials: list[TrialRecord], num_trials: int) -> str:
+    counts = Counter(trial.status for trial in trials)
+    counts["pending"] += max(0, num_trials - len(trials))
+    return ", ".join(f"{counts[state]} {state}" for state in _STATE_ORDER if counts[state])
+
+
+def _clock_text(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,0 +1,206 @@
+"""What is known of a sweep's trials while it runs, and the one writer of it.
+
+Ray's callbacks, the exploit hook and the launcher tell the recorder what happened; the run
+folder, TensorBoard and the live table show what it knows. It knows nothing of Ray.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pyarrow as pa
+
+from analysis.records import (
+    RESULTS_FILE,
+    RESULTS_SCHEMA,
+    TRIALS_FILE,
+    TRIALS_SCHEMA,
+    TrialStatus,
+)
+from sweeps.run_folder import RunFolder
+from sweeps.trackers.tensorboard import TensorBoardTracker
+
+FLUSH_INTERVAL_S: Final = 5.0
+"""Seconds between two writes of the Parquet files while trials run."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known of a config before it trains."""
+
+    fingerprint: str
+    num_parameters: int
+    latency_p50_ms: float | None
+
+
+@dataclass
+class TrialRecord:
+    """A row of `trials.parquet` in the making; the fields are its columns."""
+
+    trial_id: str
+    config: Mapping[str, Any]
+    status: TrialStatus = "pending"
+    reason: str | None = None
+    lineage: list[dict[str, Any]] = field(default_factory=list)
+    parent_trial_id: str | None = None
+    parent_epoch: int | None = None
+    num_exploits: int = 0
+    architecture: str | None = None
+    num_parameters: int | None = None
+    epoch: int = 0
+    train_loss: float | None = None
+    val_loss: float | None = None
+    val_accuracy: float | None = None
+    latency_p50_ms: float | None = None
+    gang_seconds: float = 0.0
+    gpu_seconds: float = 0.0
+    cost_usd: float | None = None
+    checkpoint: str | None = None
+    reproduce: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return the row as Parquet takes it."""
+        values = dataclasses.asdict(self)
+        values["config"] = json.dumps(self.config)
+        return values
+
+
+@dataclass(frozen=True)
+class Pricing:
+    """What a gang-second costs."""
+
+    gpus_per_gang: float
+    workers_per_gang: int
+    usd_per_worker_hour: float | None
+
+    def cost_usd(self, gang_seconds: float) -> float | None:
+        """Return the price of holding a gang, or None where none was given."""
+        if self.usd_per_worker_hour is None:
+            return None
+        return gang_seconds / 3600 * self.workers_per_gang * self.usd_per_worker_hour
+
+
+class SweepRecorder:
+    """Keeps a record per trial and writes the run folder.
+
+    Args:
+        folder: where to write.
+        describe: returns what is known of a config before training.
+        pricing: of the sweep's gangs.
+        objectives: columns to put beside the hyperparameters in TensorBoard.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        describe: Callable[[Mapping[str, Any]], Architecture],
+        pricing: Pricing,
+        objectives: tuple[str, ...],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trials: dict[str, TrialRecord] = {}
+        self._folder = folder
+        self._describe = describe
+        self._pricing = pricing
+        self._clock = clock
+        self._written = RESULTS_SCHEMA.empty_table()
+        self._new_results: list[dict[str, Any]] = []
+        self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
+        self._flushed_s = -math.inf
+
+    def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Enter a trial that waits for its gang."""
+        lineage = [{"from_epoch": 0, "parent_trial_id": None, "config": json.dumps(dict(config))}]
+        record = TrialRecord(trial_id, dict(config), lineage=lineage)
+        record.reproduce = f"python -m sweeps.reproduce {self._folder.path} {trial_id}"
+        self._set_architecture(record)
+        self.trials[trial_id] = record
+
+    def refuse(self, trial_id: str, config: Mapping[str, Any], reason: str) -> None:
+        """Enter a trial that breaks a hard limit and won't train."""
+        self.add(trial_id, config)
+        self.trials[trial_id].status = "refused"
+        self.trials[trial_id].reason = reason
+
+    def _set_architecture(self, record: TrialRecord) -> None:
+        known = self._describe(record.config)
+        record.architecture = known.fingerprint
+        record.num_parameters = known.num_parameters
+        record.latency_p50_ms = known.latency_p50_ms
+
+    def set_status(self, trial_id: str, status: TrialStatus) -> None:
+        """Note that a trial runs, waits or is paused."""
+        self.trials[trial_id].status = status
+
+    def report(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        """Enter an epoch's result."""
+        record = self.trials[trial_id]
+        for name in ("epoch", "train_loss", "val_loss", "val_accuracy", "gang_seconds"):
+            setattr(record, name, result[name])
+        record.gpu_seconds = record.gang_seconds * self._pricing.gpus_per_gang
+        record.cost_usd = self._pricing.cost_usd(record.gang_seconds)
+        if result.get("checkpoint"):
+            record.checkpoint = self._relative(str(result["checkpoint"]))
+        row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
+        row.update(
+            trial_id=trial_id, gpu_seconds=record.gpu_seconds, cost_usd=record.cost_usd
+        )
+        self._new_results.append(row)
+        self._tensorboard.report(trial_id, row)
+        self.flush(is_due_only=True)
+
+    def exploit(
+        self, trial_id: str, donor_id: str, donor_epoch: int, config: Mapping[str, Any]
+    ) -> None:
+        """Note that a trial goes on from a donor's checkpoint with another config."""
+        record, donor = self.trials[trial_id], self.trials[donor_id]
+        inherited = [step for step in donor.lineage if step["from_epoch"] < donor_epoch]
+        record.config = dict(config)
+        record.lineage = [
+            *inherited,
+            {
+                "from_epoch": donor_epoch,
+                "parent_trial_id": donor_id,
+                "config": json.dumps(dict(config)),
+            },
+        ]
+        record.parent_trial_id, record.parent_epoch = donor_id, donor_epoch
+        record.num_exploits += 1
+        self._set_architecture(record)
+
+    def finish(self, trial_id: str, status: TrialStatus, reason: str | None = None) -> None:
+        """Note how a trial ended."""
+        record = self.trials[trial_id]
+        record.status, record.reason = status, reason
+        self._tensorboard.finish(trial_id, record.config, record.row())
+        self.flush(is_due_only=True)
+
+    def close(self) -> None:
+        """Write all that is known; trials that still ran are interrupted."""
+        for record in self.trials.values():
+            if record.status in ("pending", "running", "paused"):
+                self.finish(record.trial_id, "interrupted", "the sweep ended before it did")
+        self.flush()
+        self._tensorboard.close()
+
+    def flush(self, *, is_due_only: bool = False) -> None:
+        """Write the Parquet files; with `is_due_only` at most every few seconds."""
+        if is_due_only and self._clock() - self._flushed_s < FLUSH_INTERVAL_S:
+            return
+        added = pa.Table.from_pylist(self._new_results, schema=RESULTS_SCHEMA)
+        self._written = pa.concat_tables([self._written, added])
+        self._new_results.clear()
+        self._folder.replace_table(RESULTS_FILE, self._written)
+        rows = (record.row() for record in self.trials.values())
+        self._folder.write_table(TRIALS_FILE, TRIALS_SCHEMA, rows)
+        self._flushed_s = self._clock()
+
+    def _relative(self, location: str) -> str:
+        return location.removeprefix(f"{self._folder.path}/")

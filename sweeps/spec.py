@@ -1,0 +1,160 @@
+"""The whole sweep as one value; its fields are the command-line flags."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from analysis.records import Objective
+from trainables.errors import InputError
+
+SchedulerName = Literal["fifo", "asha", "pbt"]
+Hidden = tyro.conf.Suppress
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSpec:
+    """A sweep: what is searched, on what data, with which hardware, and where it is written.
+
+    What is None is chosen for the hardware and the data found, and printed before the start.
+
+    Raises:
+        InputError: if a value is wrong.
+    """
+
+    name: Annotated[str, Hidden] = "sweep"
+    scheduler: Annotated[SchedulerName, Hidden] = "fifo"
+
+    dataset: str = "auto"
+    """auto | cifar10 | digits | parquet:DIR. auto takes CIFAR-10 from --data-dir, else its
+    download, else scikit-learn's handwritten digits, and says which."""
+    data_dir: str = "data"
+    """Folder where CIFAR-10 lies or is downloaded to."""
+    limit_train: int | None = None
+    """Training samples to use [samples]; None: all, or fewer on a CPU."""
+
+    trials: int | None = None
+    """Trials of the sweep; PBT's population."""
+    epochs: int | None = None
+    """Epochs of a full training [epochs]."""
+    models: tuple[str, ...] | None = None
+    """Architectures to search: resnet8 resnet14 resnet20 ..."""
+    widths: tuple[int, ...] | None = None
+    """Widths to search [channels of the first stage]."""
+    batch_size: int | None = None
+    """Samples per step over all workers of a trial [samples]."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of training."""
+    perturbation_epochs: int | None = None
+    """PBT: epochs between two decisions [epochs]."""
+    mutate: tuple[str, ...] | None = None
+    """PBT: hyperparameters to mutate; None: all that can change in mid-training."""
+    reduction_factor: int = 3
+    """ASHA: one in this many trials goes on at each rung."""
+    grace_epochs: int = 1
+    """ASHA: epochs before the first rung [epochs]."""
+    seed: int = 0
+    """Of the configs, initial weights, data order and split."""
+
+    objectives: tuple[str, ...] | None = None
+    """column:max or column:min, the first steers the scheduler. None: val_accuracy:max
+    latency_p50_ms:min, and cost_usd:min with a price or gang_seconds:min without."""
+    latency_slo_ms: float | None = None
+    """Refuse architectures slower than this before training [ms, p50 at batch 1]."""
+    price_usd_per_hour: float | None = None
+    """Price of one worker, that is one GPU or one CPU worker [USD per hour]."""
+
+    gangs: int | None = None
+    """Gangs: trials that train at the same time."""
+    workers_per_trial: int | None = None
+    """DDP workers per gang."""
+    gpus_per_worker: float | None = None
+    """GPUs of one worker: 0 trains on the CPU."""
+    address: str | None = None
+    """Address of a running Ray cluster (or auto); None starts Ray on this machine."""
+
+    out: str | None = None
+    """Run folder; None: runs/NAME-DATE-TIME."""
+    storage: str | None = None
+    """Folder or URI for checkpoints that every node reaches (s3://...); None: inside --out."""
+    overwrite: bool = False
+    """Delete what lies in --out."""
+    checkpoint_epochs: int = 1
+    """Epochs between two checkpoints of a trial [epochs]."""
+
+    def __post_init__(self) -> None:
+        for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
+                     "perturbation_epochs", "checkpoint_epochs", "grace_epochs"):  # fmt: skip
+            _require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
+        for name in ("latency_slo_ms", "price_usd_per_hour"):
+            _require(name, getattr(self, name), "> 0", lambda value: value > 0)
+        _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
+        _require("seed", self.seed, ">= 0", lambda value: value >= 0)
+        _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
+        if self.objectives is not None:
+            self._check_objectives(self.objectives)
+
+    def _check_objectives(self, objectives: tuple[str, ...]) -> None:
+        if not objectives:
+            raise InputError("--objectives must be at least one column:direction, got none")
+        for text in objectives:
+            try:
+                objective = Objective.parse(text)
+            except ValueError as error:
+                raise InputError(f"--{error}") from None
+            if objective.column == "cost_usd" and self.price_usd_per_hour is None:
+                raise InputError(
+                    "--price-usd-per-hour must be given for the objective cost_usd, got none; "
+                    "give a price or use gang_seconds:min"
+                )
+
+    def resolved_objectives(self) -> tuple[Objective, ...]:
+        """Return the objectives, the defaults filled in."""
+        cost = "gang_seconds:min" if self.price_usd_per_hour is None else "cost_usd:min"
+        texts = self.objectives or ("val_accuracy:max", "latency_p50_ms:min", cost)
+        return tuple(Objective.parse(text) for text in texts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every field by name, ready for JSON."""
+        return dataclasses.asdict(self)
+
+
+def _require(name: str, value: Any, rule: str, holds: Any) -> None:
+    if value is not None and not holds(value):
+        flag = "--" + name.replace("_", "-")
+        raise InputError(f"{flag} must be {rule}, got {value}; give another value")
+
+
+def parse_spec(default: SweepSpec, arguments: list[str] | None = None) -> SweepSpec:
+    """Read the command line into a spec.
+
+    Raises:
+        InputError: for an unknown flag or a value of the wrong type.
+        SystemExit: 0 after `--help`.
+    """
+    captured = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(captured):
+            return tyro.cli(SweepSpec, default=default, args=arguments, prog=sys.argv[0])
+    except SystemExit as error:
+        if error.code == 0:
+            raise
+        raise InputError(_one_line(captured.getvalue())) from None
+
+
+def _one_line(box: str) -> str:
+    """Return what tyro's error box says first, on one line; ours as we wrote it."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()][1:]
+    first = lines[: lines.index("")] if "" in lines else lines
+    text = re.sub(r"\s+", " ", " ".join(first)).rstrip(".")
+    ours = text.removeprefix("Error parsing SweepSpec: ")
+    if ours != text:
+        return ours
+    return f"flags must be those of --help, got: {text}; see --help"

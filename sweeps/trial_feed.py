@@ -1,0 +1,58 @@
+"""Hands a sweep's configs to Ray Tune: a `SearchAlgorithm` over a list known before the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.search.search_algorithm import SearchAlgorithm
+
+
+class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are untyped
+    """Feeds configs in order, under ids of ours.
+
+    It says that it is finished only when all its trials have ended: Tune keeps trial actors for
+    reuse just as long as its search algorithm may still bring trials, and a PBT exploit needs
+    its actor back at once.
+
+    Args:
+        trials: trial ids with their configs.
+    """
+
+    def __init__(self, trials: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        self._waiting = list(trials)
+        self._num_trials = len(self._waiting)
+        self._fed: list[Trial] = []
+        self._parser = _make_parser()
+        self._experiment: Experiment | None = None
+
+    @property
+    def total_samples(self) -> int:
+        """Trials in all."""
+        return self._num_trials
+
+    def add_configurations(self, experiments: list[Experiment]) -> None:
+        """Take the one experiment that Tune describes."""
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> Trial | None:
+        """Return the next trial, or None when all were given."""
+        if not self._waiting or self._finished:
+            return None
+        assert self._experiment is not None
+        trial_id, config = self._waiting.pop(0)
+        spec = {**self._experiment.spec, "config": dict(config)}
+        trial = _create_trial_from_spec(
+            spec, self._parser, trial_id=trial_id, experiment_tag=trial_id
+        )
+        self._fed.append(trial)
+        return trial
+
+    def is_finished(self) -> bool:
+        """Tell whether every trial was given and has ended, or Tune stopped the experiment."""
+        if self._finished:
+            return True
+        self._fed = [trial for trial in self._fed if not trial.is_finished()]
+        return not self._waiting and not self._fed

@@ -1,0 +1,130 @@
+"""Hears of Ray Tune's events and tells the recorder, the checkpoint keeper and the desk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ray import cloudpickle
+from ray.tune import Callback, Stopper
+from ray.tune.experiment import Trial
+
+from sweeps.checkpoint_keeper import CheckpointKeeper
+from sweeps.recorder import SweepRecorder
+
+STATUS_INTERVAL_S: Final = 0.5
+
+_STATUS: Final = {Trial.PENDING: "pending", Trial.RUNNING: "running", Trial.PAUSED: "paused"}
+
+
+class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untyped
+    """See the module's text.
+
+    Args:
+        recorder: hears of trials, results and ends.
+        keeper: hears of checkpoints.
+        donor_checkpoints: returns the paths that the scheduler may still need.
+        release: ends the lease of a trial that is over.
+        num_epochs: of a full training; a trial that ends earlier was stopped.
+        scheduler_name: for the reason of a stop.
+    """
+
+    def __init__(
+        self,
+        recorder: SweepRecorder,
+        keeper: CheckpointKeeper,
+        *,
+        donor_checkpoints: Callable[[], set[str]],
+        release: Callable[[str], Any],
+        num_epochs: int,
+        scheduler_name: str,
+    ) -> None:
+        self._recorder = recorder
+        self._keeper = keeper
+        self._donor_checkpoints = donor_checkpoints
+        self._release = release
+        self._num_epochs = num_epochs
+        self._scheduler_name = scheduler_name
+        self._live: dict[str, Trial] = {}
+        self._synced_s = 0.0
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Note that a trial runs."""
+        self._live[trial.trial_id] = trial
+        self._recorder.set_status(trial.trial_id, "running")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
+    ) -> None:
+        """Enter an epoch and its checkpoint."""
+        self._recorder.report(trial.trial_id, result)
+        if result.get("checkpoint"):
+            needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
+            self._keeper.add(
+                trial.trial_id, result["checkpoint"], needed | self._donor_checkpoints()
+            )
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
+    ) -> None:
+        """Note that a trial was trained to the end, or stopped."""
+        self._end(trial)
+        epoch = self._recorder.trials[trial.trial_id].epoch
+        if epoch >= self._num_epochs:
+            self._recorder.finish(trial.trial_id, "completed")
+        else:
+            reason = f"stopped by {self._scheduler_name} after epoch {epoch}"
+            self._recorder.finish(trial.trial_id, "stopped", reason)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Note that a trial failed, with the traceback of the worker."""
+        self._end(trial)
+        self._recorder.finish(trial.trial_id, "failed", failure_text(trial))
+
+    def _end(self, trial: Trial) -> None:
+        self._live.pop(trial.trial_id, None)
+        self._release(trial.trial_id)
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Bring the states of live trials up to date: Tune tells of no pause."""
+        if time.monotonic() - self._synced_s < STATUS_INTERVAL_S:
+            return
+        self._synced_s = time.monotonic()
+        for trial_id, trial in self._live.items():
+            if trial.status in _STATUS:
+                self._recorder.set_status(trial_id, _STATUS[trial.status])
+
+
+def failure_text(trial: Trial) -> str:
+    """Return why a trial failed: one line, then the traceback where there is one."""
+    if trial.pickled_error_file is None:
+        return "failed before its first step"
+    with Path(trial.pickled_error_file).open("rb") as file:
+        error = cloudpickle.load(file)  # written by this very process
+    cause = getattr(error, "cause", None) or error
+    return str(cause).strip() or type(cause).__name__
+
+
+class StopOnRequest(Stopper):  # type: ignore[misc]  # Ray's classes are untyped
+    """Ends the experiment as soon as `is_requested` says so; no trial is ended by itself."""
+
+    def __init__(self, is_requested: Callable[[], bool]) -> None:
+        self._is_requested = is_requested
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Never stop a single trial."""
+        return False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the request out of Tune's own state file: it belongs to this process."""
+        return StopOnRequest, (_never,)
+
+    def stop_all(self) -> bool:
+        """Tell whether the sweep shall end."""
+        return self._is_requested()
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,102 @@
+"""Writes small run folders that keep to the schema, for tests of whatever reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis import records
+
+Row = Mapping[str, Any]
+
+
+def fake_trial(trial_id: str, **columns: Any) -> dict[str, Any]:
+    """Return a row of trials.parquet; `config` and `lineage` may be given as Python values."""
+    config = columns.pop("config", {"learning_rate": 0.1, "width": 16})
+    text = config if isinstance(config, str) else json.dumps(config)
+    row: dict[str, Any] = dict.fromkeys(records.TRIALS_SCHEMA.names)
+    row |= {
+        "trial_id": trial_id,
+        "status": "completed",
+        "config": text,
+        "lineage": [{"from_epoch": 0, "parent_trial_id": None, "config": text}],
+        "num_exploits": 0,
+        "architecture": "arch-a",
+        "num_parameters": 1000,
+        "epoch": 3,
+        "train_loss": 0.5,
+        "val_loss": 0.6,
+        "val_accuracy": 0.8,
+        "latency_p50_ms": 1.0,
+        "gang_seconds": 10.0,
+        "gpu_seconds": 0.0,
+        "checkpoint": f"checkpoints/{trial_id}/epoch_3",
+        "reproduce": f"python -m sweeps.reproduce runs/fake --trial {trial_id}",
+    }
+    return row | columns
+
+
+def fake_sweep(**keys: Any) -> dict[str, Any]:
+    """Return the content of a sweep.json."""
+    return {
+        "schema_version": records.SCHEMA_VERSION,
+        "name": "fake",
+        "objectives": ["val_accuracy:max", "latency_p50_ms:min"],
+        "dataset": {
+            "name": "digits",
+            "note": "8x8 grey digits of scikit-learn",
+            "fingerprint": "0" * 16,
+            "num_classes": 10,
+            "input_shape": [1, 8, 8],
+        },
+        "spec": {},
+        "seed": 0,
+        "versions": {},
+        "commit": None,
+        "hardware": {},
+        "gangs": [],
+        "num_trials": 0,
+        "status": "finished",
+        "price_usd_per_hour": None,
+        "totals": {},
+        "started_unix_s": 0.0,
+        "ended_unix_s": 60.0,
+    } | keys
+
+
+def write_run(
+    folder: Path,
+    trials: Iterable[Row],
+    *,
+    results: Iterable[Row] | None = None,
+    latency: Iterable[Row] = (),
+    sweep: Row | None = None,
+) -> Path:
+    """Write a run folder and return its path.
+
+    `trials` are rows as `fake_trial` makes them; `results` default to one row an epoch of each
+    trial; `sweep` overrides keys of `fake_sweep`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    trials = list(trials)
+    if results is None:
+        results = [
+            {"trial_id": trial["trial_id"], "epoch": epoch, "val_accuracy": trial["val_accuracy"]}
+            for trial in trials
+            for epoch in range(1, (trial["epoch"] or 0) + 1)
+        ]
+    spec = fake_sweep(**({"num_trials": len(trials)} | dict(sweep or {})))
+    (folder / records.SWEEP_FILE).write_text(json.dumps(spec))
+    for name, schema, rows in (
+        (records.TRIALS_FILE, records.TRIALS_SCHEMA, trials),
+        (records.RESULTS_FILE, records.RESULTS_SCHEMA, results),
+        (records.LATENCY_FILE, records.LATENCY_SCHEMA, latency),
+    ):
+        filled = [{column: row.get(column) for column in schema.names} for row in rows]
+        pq.write_table(pa.Table.from_pylist(filled, schema=schema), folder / name)
+    return folder

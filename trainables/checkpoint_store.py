@@ -1,0 +1,67 @@
+"""Where checkpoints lie: a local folder, or any storage that pyarrow.fs opens.
+
+A checkpoint is a folder with one file, `state.pt`, which appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow.fs
+
+if TYPE_CHECKING:
+    import torch
+
+STATE_FILE: Final = "state.pt"
+
+
+def open_location(location: str) -> tuple[pyarrow.fs.FileSystem, str]:
+    """Return the file system and the path of a local path or URI."""
+    if "://" in location:
+        filesystem, path = pyarrow.fs.FileSystem.from_uri(location)
+        return filesystem, path
+    return pyarrow.fs.LocalFileSystem(), str(Path(location).absolute())
+
+
+def write_checkpoint(state: dict[str, Any], location: str) -> None:
+    """Write a trial's state into the checkpoint folder at `location`, atomically."""
+    from trainables import checkpoint
+
+    filesystem, path = open_location(location)
+    filesystem.create_dir(path, recursive=True)
+    if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+        checkpoint.save(state, Path(path) / STATE_FILE)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / STATE_FILE
+        checkpoint.save(state, local)
+        # An object store shows an object only once it is whole.
+        pyarrow.fs.copy_files(
+            str(local), f"{path}/{STATE_FILE}", destination_filesystem=filesystem
+        )
+
+
+def read_checkpoint(location: str, device: torch.device) -> dict[str, Any]:
+    """Return the state that `write_checkpoint` wrote, on `device`.
+
+    Raises:
+        CheckpointError: if it is missing, truncated or of another format.
+    """
+    from trainables import checkpoint
+
+    filesystem, path = open_location(location)
+    if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+        return checkpoint.load(Path(path) / STATE_FILE, device)
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / STATE_FILE
+        pyarrow.fs.copy_files(f"{path}/{STATE_FILE}", str(local), source_filesystem=filesystem)
+        return checkpoint.load(local, device)
+
+
+def delete_checkpoint(location: str) -> None:
+    """Delete a checkpoint folder; one that is already gone is fine."""
+    filesystem, path = open_location(location)
+    if filesystem.get_file_info(path).type != pyarrow.fs.FileType.NotFound:
+        filesystem.delete_dir(path)

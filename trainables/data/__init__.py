@@ -1,0 +1,1 @@
+"""Data sets: read, split and described, as plain NumPy arrays."""

@@ -1,0 +1,132 @@
+"""Stratified, seeded splits: train : validation : test = 6 : 2 : 2.
+
+Where a set has a test part of its own, the rest is split 3 : 1, which is 6 : 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.dataset import ImageData, Part, Source
+from trainables.errors import InputError
+
+VAL_FRACTION = 0.2
+TEST_FRACTION = 0.2
+_BLOCK_IMAGES = 1024
+
+
+def split_source(source: Source, *, seed: int, limit_train: int | None = None) -> ImageData:
+    """Split a source and describe it.
+
+    Args:
+        source: as read; not modified.
+        seed: the same seed gives the same split.
+        limit_train: samples to keep of the train part, stratified; the validation part shrinks in
+            proportion and the test part stays. None keeps everything.
+
+    Raises:
+        InputError: if a class is missing from a part or limit_train is not positive.
+    """
+    if limit_train is not None and limit_train < 1:
+        raise InputError(
+            f"limit_train must be >= 1 samples, got {limit_train}; leave it out to use every sample"
+        )
+    generator = np.random.default_rng([seed, 0x5B117])
+    labels = source.rest.labels
+    everything = np.arange(len(labels))
+    if source.test is None:
+        num_val, num_test = round(VAL_FRACTION * len(labels)), round(TEST_FRACTION * len(labels))
+        test_indices = stratified_choice(labels, num_test, generator)
+        test = source.rest.take(test_indices)
+    else:
+        num_val = round(VAL_FRACTION / (1 - TEST_FRACTION) * len(labels))
+        test_indices = everything[:0]
+        test = source.test
+    remaining = np.setdiff1d(everything, test_indices)
+    val_indices = remaining[stratified_choice(labels[remaining], num_val, generator)]
+    train_indices = np.setdiff1d(remaining, val_indices)
+    if limit_train is not None and limit_train < len(train_indices):
+        num_val = round(len(val_indices) * limit_train / len(train_indices))
+        train_choice = stratified_choice(labels[train_indices], limit_train, generator)
+        val_choice = stratified_choice(labels[val_indices], num_val, generator)
+        train_indices, val_indices = train_indices[train_choice], val_indices[val_choice]
+    return _describe(source, source.rest.take(train_indices), source.rest.take(val_indices), test)
+
+
+def stratified_choice(
+    labels: NDArray[np.int64], num_chosen: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """Choose positions at random so that each class keeps its share, within one sample.
+
+    Shares are rounded by largest remainder (Hamilton), so exactly `num_chosen` are chosen.
+
+    Args:
+        labels: [num_samples], >= 0.
+        num_chosen: from 0 to num_samples.
+        generator: is advanced.
+
+    Returns:
+        [num_chosen] distinct positions in `labels`, ascending.
+    """
+    counts = np.bincount(labels)
+    shares = counts * (num_chosen / max(len(labels), 1))
+    quotas = np.minimum(np.floor(shares).astype(np.int64), counts)
+    by_remainder = np.argsort(quotas - shares, kind="stable")
+    quotas[by_remainder[: num_chosen - quotas.sum()]] += 1
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[:quota]
+        for label, quota in enumerate(quotas)
+    ]
+    return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
+
+
+def _describe(source: Source, train: Part, val: Part, test: Part) -> ImageData:
+    digest = hashlib.sha256()
+    for name, part in (("train", train), ("val", val), ("test", test)):
+        _check_classes(source, name, part)
+        digest.update(repr((name, part.images.shape)).encode())
+        digest.update(part.images.data)
+        digest.update(part.labels.data)
+    mean, std = _channel_statistics(train.images)
+    return ImageData(
+        name=source.name,
+        train=train,
+        val=val,
+        test=test,
+        class_names=source.class_names,
+        mean=mean,
+        std=std,
+        fingerprint=digest.hexdigest()[:16],
+    )
+
+
+def _check_classes(source: Source, name: str, part: Part) -> None:
+    counts = np.bincount(part.labels, minlength=len(source.class_names))
+    missing = [source.class_names[label] for label in np.flatnonzero(counts == 0)]
+    if missing:
+        raise InputError(
+            f"the {name} part of {source.name} must be a sample of every class, got "
+            f"{len(part)} samples and none of class {', '.join(missing[:5])}; "
+            "add samples of it or raise limit_train"
+        )
+
+
+def _channel_statistics(
+    images: NDArray[np.uint8],
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation by channel, exactly, from counts of the 256 values."""
+    values = np.arange(256) / 255
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        weights = np.zeros(256, np.int64)
+        for start in range(0, len(images), _BLOCK_IMAGES):  # bincount widens what it counts
+            block = images[start : start + _BLOCK_IMAGES, channel]
+            weights += np.bincount(block.ravel(), minlength=256)
+        mean = float(np.average(values, weights=weights))
+        variance = float(np.average((values - mean) ** 2, weights=weights))
+        means.append(mean)
+        stds.append(max(variance**0.5, 1 / 255))
+    return tuple(means), tuple(stds)

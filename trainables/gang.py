@@ -1,0 +1,300 @@
+"""A gang: one long-lived Ray Train run whose DDP workers carry out the orders of trials.
+
+The workers start once: process group up, data on the device, threads set. From then on a trial
+begins, pauses or takes over another's weights inside them, in milliseconds. Ray Train owns the
+workers: when one dies it starts the group again, which joins the desk as the next generation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import ray
+import ray.train
+import ray.train.collective
+import ray.train.torch
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from trainables.errors import TrainingError
+from trainables.lease import (
+    Close,
+    Done,
+    Failed,
+    LeaseDesk,
+    Order,
+    Outcome,
+    Restart,
+    Save,
+    Start,
+    TrainEpoch,
+)
+
+if TYPE_CHECKING:
+    from trainables.train_loop import DeviceData, Ranks, Training
+
+HEALTH_CHECK_INTERVAL_S: Final = 1.0
+"""How often Ray Train looks after the workers; results don't wait for it."""
+
+MAX_RUN_FAILURES: Final = 3
+"""Train runs of one gang that may end by themselves before the gang is closed."""
+
+
+@dataclass(frozen=True)
+class GangSettings:
+    """What every gang of a sweep looks like.
+
+    Attributes:
+        num_workers: DDP processes per gang.
+        cpus_per_worker: reserved per worker; fractions let gangs share cores.
+        gpus_per_worker: 0 or a count; workers run on CPU (gloo) or GPU (NCCL).
+        threads_per_worker: torch's intra-op threads.
+        storage_path: folder or URI that Ray Train may write to, reachable by every node.
+    """
+
+    num_workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+    threads_per_worker: int
+    storage_path: str
+
+
+# --- the desk as an actor ------------------------------------------------------------------------
+
+
+async def is_worker_alive(handle: Any) -> bool:
+    """Tell whether the actor of a worker still answers; a slow one counts as alive."""
+    try:
+        await asyncio.wait_for(handle.__ray_ready__.remote(), timeout=1.0)
+    except ray.exceptions.RayActorError:
+        return False
+    except TimeoutError:
+        return True
+    return True
+
+
+class DeskActor(LeaseDesk):
+    """The lease desk as an async Ray actor: no CPU reserved, one for the whole sweep."""
+
+    def __init__(self, workers_per_gang: list[int], payload: Any) -> None:
+        super().__init__(workers_per_gang, payload, is_worker_alive)
+
+
+def start_desk(workers_per_gang: list[int], data: Any) -> ray.actor.ActorHandle:
+    """Start the desk on this node; workers fetch `data` once per node, from shared memory."""
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
+    reference = ray.put(data)
+    return actor.remote(workers_per_gang, [reference])
+
+
+# --- the driver's side ---------------------------------------------------------------------------
+
+
+class Gang:
+    """Holds one gang's Ray Train run open, in a thread of the driver.
+
+    Args:
+        index: the gang's number at the desk.
+        settings: see `GangSettings`.
+        desk: the handle that `start_desk` returned.
+    """
+
+    def __init__(self, index: int, settings: GangSettings, desk: ray.actor.ActorHandle) -> None:
+        self._index = index
+        self._settings = settings
+        self._desk = desk
+        self._is_closing = threading.Event()
+        self._thread = threading.Thread(target=self._hold, name=f"gang-{index}", daemon=True)
+        self._thread.start()
+
+    def _trainer(self) -> TorchTrainer:
+        settings = self._settings
+        resources = {"CPU": settings.cpus_per_worker}
+        if settings.gpus_per_worker:
+            resources["GPU"] = settings.gpus_per_worker
+        return TorchTrainer(
+            run_worker,
+            train_loop_config={
+                "gang": self._index,
+                "desk": self._desk,
+                "num_threads": settings.threads_per_worker,
+            },
+            torch_config=TorchConfig(backend="nccl" if settings.gpus_per_worker else "gloo"),
+            scaling_config=ray.train.ScalingConfig(
+                num_workers=settings.num_workers,
+                use_gpu=settings.gpus_per_worker > 0,
+                resources_per_worker=resources,
+            ),
+            run_config=ray.train.RunConfig(
+                # Ray Train resumes a run whose name it knows, so each start gets its own.
+                name=f"gang-{self._index}-{uuid4().hex[:8]}",
+                storage_path=settings.storage_path,
+                failure_config=ray.train.FailureConfig(max_failures=-1),
+                worker_runtime_env={"env_vars": worker_environment(settings)},
+            ),
+        )
+
+    def _hold(self) -> None:
+        reason = ""
+        for _ in range(MAX_RUN_FAILURES):
+            try:
+                self._trainer().fit()
+                return
+            except Exception as error:
+                if self._is_closing.is_set() or not ray.is_initialized():
+                    return
+                reason = f"gang {self._index}'s Ray Train run ended: {error}"
+                self._tell(self._desk.lose_gang, reason)
+        self._tell(self._desk.close_gang, reason)
+
+    def _tell(self, method: Any, reason: str) -> None:
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(method.remote(self._index, reason))
+
+    def closing(self) -> None:
+        """Say that the end of the run is wanted from now on."""
+        self._is_closing.set()
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the run to end; True if it did."""
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+
+def worker_environment(settings: GangSettings) -> dict[str, str]:
+    """Return the environment of a worker process: its threads are set on purpose.
+
+    libgomp's spinning barriers slow workers that share cores by two orders of magnitude, so
+    idle threads sleep.
+    """
+    threads = str(settings.threads_per_worker)
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+# --- the worker's side ---------------------------------------------------------------------------
+
+
+def run_worker(settings: Mapping[str, Any]) -> None:
+    """Join the desk and take turns until the sweep is over: Ray Train's loop per worker."""
+    gang, desk = settings["gang"], settings["desk"]
+    try:
+        worker, generation = _join(gang, desk, settings["num_threads"])
+    except Exception:
+        # It would fail again at every restart, so say it once and let the run end.
+        reason = f"the workers of gang {gang} can't start: {traceback.format_exc()}"
+        ray.get(desk.close_gang.remote(gang, reason))
+        return
+    outcome: Outcome | None = None
+    while True:
+        order = ray.get(desk.turn.remote(gang, generation, worker.rank, outcome))
+        if isinstance(order, Close):
+            return
+        if isinstance(order, Restart):
+            raise RuntimeError(f"gang {gang} starts again: {order.reason}")
+        outcome = worker.carry_out(order)
+
+
+def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Worker, int]:
+    """Make this process ready to train and enter it at the desk; return its generation too."""
+    import torch
+
+    from trainables.train_loop import DeviceData
+
+    torch.set_num_threads(num_threads)
+    context = ray.train.get_context()
+    rank = context.get_world_rank()
+    group_id = ray.train.collective.broadcast_from_rank_zero(uuid4().hex)
+    handle = ray.get_runtime_context().current_actor
+    device = ray.train.torch.get_device()
+    (reference,) = ray.get(desk.payload.remote())
+    data = DeviceData(ray.get(reference), device)
+    worker = Worker(rank, context.get_world_size(), device, data)
+    return worker, ray.get(desk.join.remote(gang, group_id, rank, handle))
+
+
+class Worker:
+    """One rank of a gang: carries out orders with the trial at hand."""
+
+    def __init__(self, rank: int, world_size: int, device: Any, data: DeviceData) -> None:
+        self.rank = rank
+        self._world_size = world_size
+        self._device = device
+        self._data = data
+        self._ranks = self._new_ranks()
+        self._training: Training | None = None
+
+    def _new_ranks(self) -> Ranks:
+        import torch.distributed as dist
+
+        from trainables.train_loop import Ranks
+
+        group = dist.new_group() if self._world_size > 1 else None
+        return Ranks(self.rank, self._world_size, self._device, group)
+
+    def carry_out(self, order: Order) -> Outcome:
+        """Return what came of an order; whatever a trial raises is that trial's failure."""
+        try:
+            return Done(self._execute(order))
+        except Exception as error:
+            self._training = None
+            return Failed(failure_reason(error), traceback.format_exc())
+
+    def _execute(self, order: Order) -> dict[str, Any]:
+        if isinstance(order, Start):
+            return self._start(order)
+        assert self._training is not None, "an order other than Start needs a trial"
+        if isinstance(order, TrainEpoch):
+            result = self._training.train_epoch()
+            saved = self._save(order.save_to) if order.save_to else None
+            return {**vars(result), "checkpoint": saved}
+        assert isinstance(order, Save), order
+        return {"checkpoint": self._save(order.save_to)}
+
+    def _start(self, order: Start) -> dict[str, Any]:
+        from trainables.checkpoint_store import read_checkpoint
+        from trainables.train_loop import Training
+        from trainables.trial_config import TrialConfig
+
+        if order.is_after_failure:
+            # A trial that failed half-way can leave collectives unmatched: begin a new group.
+            self._ranks = self._new_ranks()
+        self._training = None  # frees the last trial's memory before the next takes its own
+        training = Training(TrialConfig.from_dict(order.config), self._data, self._ranks)
+        if order.checkpoint is not None:
+            training.load_state_dict(read_checkpoint(order.checkpoint, self._device))
+        self._training = training
+        return {"epoch": training.epoch}
+
+    def _save(self, location: str) -> str:
+        from trainables.checkpoint_store import write_checkpoint
+
+        assert self._training is not None
+        if self.rank == 0:
+            write_checkpoint(self._training.state_dict(), location)
+        return location
+
+
+def failure_reason(error: Exception) -> str:
+    """Return one line for a trial's row; out-of-memory is said as such."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate" in text:
+        return f"out of memory: {text}"
+    if isinstance(error, TrainingError):
+        return text
+    return f"{type(error).__name__}: {text}"
+
+
+def driver_environment() -> None:
+    """Set what Ray Train's controllers take from the driver's environment."""
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", str(HEALTH_CHECK_INTERVAL_S))
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")

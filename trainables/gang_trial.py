@@ -1,0 +1,185 @@
+"""A trial as Ray Tune sees it: a class Trainable that leases a gang.
+
+The actor reserves no CPU (it takes one `trial_slot`) and imports no Torch. It is reused from
+trial to trial; the weights live in the gang's workers and, after each saved epoch, in a
+checkpoint whose location is all that Tune ever handles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import ray
+from ray import tune
+
+# Tune's own type for what `save` returns and `restore` takes; it has no public name.
+from ray.train._internal.session import _TrainingResult
+
+from trainables.checkpoint_store import open_location
+from trainables.lease import (
+    Finished,
+    Lost,
+    Order,
+    Save,
+    Start,
+    Ticket,
+    TrainEpoch,
+    TrialFailure,
+)
+
+MAX_LOSSES_PER_EPOCH: Final = 3
+"""Losses of the gang in one epoch after which they are laid to the config."""
+
+TRIAL_SLOT: Final = "trial_slot"
+"""The resource that a trial actor takes: never a worker's CPU, so nothing waits in a circle."""
+
+
+class TrialFailedError(RuntimeError):
+    """The trial itself failed; the message holds one line, then the worker's traceback."""
+
+
+class _GangLostError(Exception):
+    """The leased gang was lost; the trial goes on from its last checkpoint."""
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """What every trial of a sweep shares.
+
+    Attributes:
+        desk: the actor handle of the lease desk.
+        checkpoint_root: folder or URI under which each trial has a folder.
+        checkpoint_epochs: epochs between two checkpoints; the last epoch is always saved.
+    """
+
+    desk: Any
+    checkpoint_root: str
+    checkpoint_epochs: int = 1
+
+
+class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are untyped
+    """Trains one epoch per step on a leased gang; see the module's text.
+
+    The config is a `TrialConfig` as a dict.
+    """
+
+    def setup(self, config: dict[str, Any], settings: TrialSettings | None = None) -> None:
+        """Take the sweep's settings; the gang is leased at the first step."""
+        assert settings is not None, "make the trainable with tune.with_parameters"
+        self._settings = settings
+        self._ticket: Ticket | None = None
+        self._begin(config)
+
+    def _begin(self, config: Mapping[str, Any]) -> None:
+        self._trial_config = dict(config)
+        self._epoch = 0  # reported last, or restored
+        self._saved_epoch = 0
+        self._checkpoint: str | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Become another trial, or this one with other hyperparameters."""
+        self._release()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch.
+
+        Returns:
+            The gang's `EpochResult` as a dict, with `gang`, `generation`, the cumulative
+            `gang_seconds`, `checkpoint` (or None) and `done`.
+
+        Raises:
+            TrialFailedError: if the trial failed, or its gang was lost too often.
+        """
+        losses: list[str] = []
+        while len(losses) < MAX_LOSSES_PER_EPOCH:
+            try:
+                return self._train_to(self._epoch + 1)
+            except _GangLostError as loss:
+                self._ticket = None
+                losses.append(str(loss))
+        raise TrialFailedError(
+            f"its gang was lost {len(losses)} times in epoch {self._epoch + 1}: "
+            f"{'; '.join(losses)}"
+        )
+
+    def _train_to(self, epoch: int) -> dict[str, Any]:
+        """Train up to `epoch`; more than one epoch only where a loss took some away."""
+        num_epochs = int(self._trial_config["num_epochs"])
+        trained = self._start_on_gang()
+        while True:
+            next_epoch = trained + 1
+            is_due = next_epoch % self._settings.checkpoint_epochs == 0 or next_epoch >= num_epochs
+            finished = self._order(TrainEpoch(self._location(next_epoch) if is_due else None))
+            trained = int(finished.result["epoch"])
+            if is_due:
+                self._keep(finished.result["checkpoint"], trained)
+            if trained >= epoch:
+                break
+        self._epoch = trained
+        assert self._ticket is not None
+        return {
+            **finished.result,
+            "gang": self._ticket.gang,
+            "generation": finished.generation,
+            "gang_seconds": finished.gang_seconds,
+            "checkpoint": self._checkpoint if self._saved_epoch == trained else None,
+            "done": trained >= num_epochs,
+        }
+
+    def _start_on_gang(self) -> int:
+        """Make sure that the trial runs on a gang; return the epochs it has trained there."""
+        if self._ticket is not None:
+            return self._epoch
+        self._ticket = ray.get(self._settings.desk.lease.remote(self.trial_id))
+        started = self._order(Start(self._trial_config, self._checkpoint))
+        return int(started.result["epoch"])
+
+    def _order(self, order: Order) -> Finished:
+        reply = ray.get(self._settings.desk.order.remote(self._ticket, order))
+        if isinstance(reply, Lost):
+            raise _GangLostError(reply.reason)
+        if isinstance(reply, TrialFailure):
+            raise TrialFailedError(f"{reply.reason}\n{reply.traceback}")
+        assert isinstance(reply, Finished)
+        return reply
+
+    def _location(self, epoch: int) -> str:
+        return f"{self._settings.checkpoint_root}/{self.trial_id}/epoch_{epoch:04d}"
+
+    def _keep(self, checkpoint: str, epoch: int) -> None:
+        self._checkpoint, self._saved_epoch = checkpoint, epoch
+
+    def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:
+        """Return the checkpoint of the current epoch as Tune knows one.
+
+        Overrides Tune's copy through a local folder: rank 0 has written, or writes now, to
+        where the checkpoint stays.
+        """
+        if self._saved_epoch != self._epoch:
+            finished = self._order(Save(self._location(self._epoch)))
+            self._keep(finished.result["checkpoint"], self._epoch)
+        assert self._checkpoint is not None, "Tune saves after a result only"
+        filesystem, path = open_location(self._checkpoint)
+        metrics = {**(self._last_result or {}), "checkpoint_location": self._checkpoint}
+        return _TrainingResult(tune.Checkpoint(path, filesystem=filesystem), metrics)
+
+    def restore(self, checkpoint_path: _TrainingResult) -> None:
+        """Take over a checkpoint: this trial's own, or a PBT donor's."""
+        metrics = checkpoint_path.metrics
+        self._iteration = metrics.get("training_iteration", 0)
+        self._time_total = metrics.get("time_total_s", 0.0)
+        self._keep(metrics["checkpoint_location"], int(metrics["epoch"]))
+        self._epoch = self._saved_epoch
+
+    def cleanup(self) -> None:
+        """Give the gang back."""
+        self._release()
+
+    def _release(self) -> None:
+        if self._ticket is not None:
+            ray.get(self._settings.desk.release.remote(self._ticket))
+            self._ticket = None

@@ -1,0 +1,112 @@
+"""Latency figures by architecture, so that each is measured once. Imports no Torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from trainables.latency import RUNTIMES
+from trainables.latency.figure import LatencyFigure, host_device, torch_version
+from trainables.latency.measure import measure_all
+from trainables.models import architecture_fingerprint
+from trainables.trial_config import TrialConfig
+
+Measure = Callable[..., Sequence[LatencyFigure]]
+
+# All that a latency depends on; `device` holds the processor's name.
+_KEY_FIELDS = (
+    "architecture",
+    "runtime",
+    "precision",
+    "batch_size",
+    "num_threads",
+    "device",
+    "torch_version",
+)
+
+
+class LatencyCache:
+    """Figures for one way of serving, on this host and with this Torch.
+
+    Args:
+        input_shape: channels, height, width.
+        num_classes: of the logits.
+        rows: of an earlier latency table, by column name; those from another host, Torch, runtime,
+            batch size or number of threads do not match, and are measured again.
+        runtime: a name in `trainables.latency.RUNTIMES`.
+        batch_size: images per call.
+        num_threads: that a call may use.
+        measure: `measure_all`, or a stand-in with its arguments.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        num_classes: int,
+        *,
+        rows: Iterable[Mapping[str, Any]] = (),
+        runtime: str = "eager",
+        batch_size: int = 1,
+        num_threads: int = 1,
+        measure: Measure = measure_all,
+    ) -> None:
+        self._input_shape = input_shape
+        self._num_classes = num_classes
+        self._serving = {
+            "runtime": runtime,
+            "precision": RUNTIMES[runtime].precision,
+            "batch_size": batch_size,
+            "num_threads": num_threads,
+            "device": host_device(),
+            "torch_version": torch_version(),
+        }
+        self._measure = measure
+        self._figures: dict[tuple[Any, ...], LatencyFigure] = {}
+        names = [field.name for field in fields(LatencyFigure)]
+        for row in rows:
+            self._add(LatencyFigure(**{name: row[name] for name in names}))
+
+    def get(self, config: TrialConfig) -> LatencyFigure:
+        """Return the figure of a config's architecture, measured if it is not known."""
+        return self.get_all([config])[0]
+
+    def get_all(self, configs: Sequence[TrialConfig]) -> list[LatencyFigure]:
+        """Return the figures of configs, with the unknown ones measured in one process.
+
+        Returns:
+            [len(configs)], in order.
+
+        Raises:
+            LatencyError: if the process that measures failed.
+        """
+        keys = [self._key(config) for config in configs]
+        unknown = {
+            key: config
+            for key, config in zip(keys, configs, strict=True)
+            if key not in self._figures
+        }
+        if unknown:
+            figures = self._measure(
+                list(unknown.values()),
+                self._input_shape,
+                self._num_classes,
+                runtime=self._serving["runtime"],
+                batch_size=self._serving["batch_size"],
+                num_threads=self._serving["num_threads"],
+            )
+            for figure in figures:
+                self._add(figure)
+        return [self._figures[key] for key in keys]
+
+    @property
+    def figures(self) -> list[LatencyFigure]:
+        """All known figures, those of the rows first."""
+        return list(self._figures.values())
+
+    def _add(self, figure: LatencyFigure) -> None:
+        self._figures[tuple(getattr(figure, name) for name in _KEY_FIELDS)] = figure
+
+    def _key(self, config: TrialConfig) -> tuple[Any, ...]:
+        architecture = architecture_fingerprint(config, self._input_shape, self._num_classes)
+        return (architecture, *(self._serving[name] for name in _KEY_FIELDS[1:]))
