@@ -32,7 +32,7 @@ QUIET_COLOUR = "#59616b"
 COLOUR_MAP = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))
 
 LOG_RATIO = 10.0
-"""An axis of positive values is logarithmic from this ratio of largest to smallest."""
+"""An axis of positive values, other than fractions, is logarithmic from this ratio on."""
 
 MARGIN_INCHES = 0.16
 TITLE_INCHES = 0.31
@@ -106,7 +106,7 @@ def style_ticks(axes: Any) -> None:
 
 def style_objective(axis: Any, objective: Objective, values: NDArray[np.float64]) -> None:
     """Give an axis the objective's label with unit and direction, and readable ticks."""
-    unit, is_log = unit_of(objective.column), is_wide(values)
+    unit, is_log = unit_of(objective.column), is_wide(objective, values)
     better = "higher is better" if objective.direction == "max" else "lower is better"
     notes = [note for note in (unit, "log scale" if is_log else "", better) if note]
     words = words_of(objective.column)
@@ -127,7 +127,7 @@ def style_objective(axis: Any, objective: Objective, values: NDArray[np.float64]
 def limits(objective: Objective, values: NDArray[np.float64]) -> tuple[float, float]:
     """Return an axis' ends: a little beyond the values, wherever they lie."""
     low, high = float(values.min()), float(values.max())
-    if is_wide(values):
+    if is_wide(objective, values):
         ratio = (high / low) ** 0.07
         return low / ratio, high * ratio
     pad = 0.07 * (high - low) or 0.1 * abs(high) or 1.0
@@ -137,15 +137,17 @@ def limits(objective: Objective, values: NDArray[np.float64]) -> tuple[float, fl
     return low, high
 
 
-def is_wide(values: NDArray[np.float64]) -> bool:
-    """Return whether the values need a log scale."""
-    return bool(values.min() > 0 and values.max() / values.min() >= LOG_RATIO)
+def is_wide(objective: Objective, values: NDArray[np.float64]) -> bool:
+    """Return whether the values need a log scale; fractions never do."""
+    if unit_of(objective.column) == "fraction" or values.min() <= 0:
+        return False
+    return bool(values.max() / values.min() >= LOG_RATIO)
 
 
-def colour_norm(values: NDArray[np.float64]) -> Normalize:
+def colour_norm(objective: Objective, values: NDArray[np.float64]) -> Normalize:
     """Return the scale that turns an objective into colours."""
     low, high = float(values.min()), float(values.max())
-    if is_wide(values):
+    if is_wide(objective, values):
         return LogNorm(low, high)
     pad = 0.0 if high > low else 0.1 * abs(high) or 1.0
     return Normalize(low - pad, high + pad)

@@ -157,7 +157,7 @@ def _draw_scatter(
     look.style_axes(axes)
     for name, index in (("x", x), ("y", y)):
         objective, along = ranking.objectives[index], values[:, index]
-        if look.is_wide(along):
+        if look.is_wide(objective, along):
             axes.set(**{f"{name}scale": "log"})
         axes.set(**{f"{name}lim": look.limits(objective, along)})
         look.style_objective(getattr(axes, f"{name}axis"), objective, along)
@@ -166,12 +166,15 @@ def _draw_scatter(
     faint: dict[str, Any] = {"color": look.FAINT_COLOUR}
     solid: dict[str, Any] = {"color": look.FRONT_COLOUR}
     if colour is not None:
-        shade = values[:, colour]
-        mapped: dict[str, Any] = {"cmap": look.COLOUR_MAP, "norm": look.colour_norm(shade)}
+        shade, shown_as_colour = values[:, colour], ranking.objectives[colour]
+        mapped: dict[str, Any] = {
+            "cmap": look.COLOUR_MAP,
+            "norm": look.colour_norm(shown_as_colour, shade),
+        }
         faint, solid = mapped | {"c": shade[num_front:]}, mapped | {"c": shade[:num_front]}
         bar = axes.figure.colorbar(ScalarMappable(**mapped), ax=axes, pad=0.015, aspect=32)
         bar.outline.set_visible(False)
-        look.style_objective(bar.ax.yaxis, ranking.objectives[colour], shade)
+        look.style_objective(bar.ax.yaxis, shown_as_colour, shade)
         look.style_ticks(bar.ax)
     size, alpha = (5, 0.25) if len(points) > CROWD else (20, 0.45)
     axes.scatter(*points[num_front:].T, s=size, alpha=alpha, linewidths=0, zorder=1, **faint)
@@ -189,7 +192,7 @@ def _draw_strip(axes: Any, ranking: Ranking) -> NDArray[np.float64]:
     values = np.array([row.values[0] for row in ranking.rows])
     points = np.stack([np.arange(1, len(values) + 1, dtype=float), values], axis=1)
     look.style_axes(axes)
-    if look.is_wide(values):
+    if look.is_wide(objective, values):
         axes.set_yscale("log")
     low, high = look.limits(objective, values)
     pad = 0.03 * len(values) + 0.5

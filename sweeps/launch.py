@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,18 +18,18 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from analysis.records import SWEEP_FILE
+from analysis.records import LATENCY_FILE, LATENCY_SCHEMA, SWEEP_FILE
 from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
+from sweeps.draw import DrawnTrial, draw_trials
 from sweeps.plan import SweepPlan, default_limit_train, plan_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder
-from sweeps.resources import GangPlan, plan_gangs
+from sweeps.resources import GangPlan, Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
-from sweeps.spaces import sample_config
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
@@ -70,67 +70,69 @@ def launch(spec: SweepSpec) -> int:
     folder = RunFolder(
         Path(spec.out) if spec.out else default_run_path(spec.name), overwrite=spec.overwrite
     )
-    console = Console()
     with contextlib.ExitStack() as stack:
-        cluster = None
-        if spec.address is not None:
-            cluster = stack.enter_context(running_cluster(spec.address))
-        nodes = [local_node()] if cluster is None else cluster_nodes()
-        gangs = plan_gangs(
-            nodes,
-            gangs=spec.gangs,
-            workers_per_gang=spec.workers_per_trial,
-            gpus_per_worker=spec.gpus_per_worker,
-        )
-        limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
-        data, note = load_dataset(spec.dataset, spec.data_dir, seed=spec.seed, limit_train=limit)
-        plan = plan_sweep(spec, gangs, data)
-        architectures = Architectures(data)
+        cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
+        nodes = cluster_nodes() if cluster else [local_node()]
+        plan, data, note = _prepare(spec, nodes)
+        console = Console()
+        with console.status("measuring the latency of every architecture"):
+            architectures = Architectures(data)
+            architectures.measure(plan.architectures)
+        architectures.check_slo(plan.architectures, spec.latency_slo_ms)
+        trials = draw_trials(plan, lambda c: architectures.refusal(c, spec.latency_slo_ms))
+        # Everything that can be wrong has been looked at; from here on things are written.
         folder.create()
         content = describe_sweep(plan, data, note, nodes, time.time())
         folder.write_json(SWEEP_FILE, content)
-        _say_plan(console, plan, data, note, folder)
-        recorder = _recorder(plan, folder, architectures)
-        trials = _draw_trials(plan, recorder)
-        with _signals() as stop, quiet(folder.log_path) as shown:
+        folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, architectures.rows())
+        _say_plan(console, plan, data, note, trials, folder)
+        recorder = _recorder(plan, folder, architectures, trials)
+        with quiet(folder.log_path) as shown:
             if cluster is None:
-                cluster = stack.enter_context(local_cluster(gangs))
-            totals = _train(plan, data, trials, recorder, folder, cluster, shown, stop)
-            stack.close()
-        content |= {
-            "status": "interrupted" if stop.is_set() else "finished",
-            "ended_unix_s": time.time(),
-            "totals": totals,
-        }
+                cluster = stack.enter_context(local_cluster(plan.gangs))
+            with _signals() as stop:  # after ray.init, which sets handlers of its own
+                totals = _train(plan, data, trials, recorder, folder, cluster, shown, stop)
+            stack.close()  # Ray's last words belong into the log too
+        status = "interrupted" if stop.is_set() else "finished"
+        content |= {"status": status, "ended_unix_s": time.time(), "totals": totals}
         folder.write_json(SWEEP_FILE, content)
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
 
 
-def _recorder(plan: SweepPlan, folder: RunFolder, architectures: Architectures) -> SweepRecorder:
+def _prepare(spec: SweepSpec, nodes: list[Node]) -> tuple[SweepPlan, ImageData, str]:
+    """Find out how many gangs fit, load the data, and choose what the spec leaves open."""
+    gangs = plan_gangs(
+        nodes,
+        gangs=spec.gangs,
+        workers_per_gang=spec.workers_per_trial,
+        gpus_per_worker=spec.gpus_per_worker,
+    )
+    limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
+    data, note = load_dataset(spec.dataset, spec.data_dir, seed=spec.seed, limit_train=limit)
+    return plan_sweep(spec, gangs, data), data, note
+
+
+def _recorder(
+    plan: SweepPlan, folder: RunFolder, architectures: Architectures, trials: list[DrawnTrial]
+) -> SweepRecorder:
     pricing = Pricing(
         plan.gangs.gpus_per_gang, plan.gangs.workers_per_gang, plan.spec.price_usd_per_hour
     )
     columns = tuple(objective.column for objective in plan.objectives)
-    return SweepRecorder(folder, architectures.describe, pricing, columns)
-
-
-def _draw_trials(plan: SweepPlan, recorder: SweepRecorder) -> list[tuple[str, Mapping[str, Any]]]:
-    """Draw every config of the sweep and enter it."""
-    trials = []
-    for index in range(plan.num_trials):
-        config = sample_config(plan.space, plan.fixed, plan.spec.seed, index).to_dict()
-        trial_id = f"trial_{index:04d}"
-        recorder.add(trial_id, config)
-        trials.append((trial_id, config))
-    return trials
+    recorder = SweepRecorder(folder, architectures.describe, pricing, columns)
+    for trial in trials:
+        recorder.add(trial.trial_id, trial.config.to_dict())
+        if trial.refusal is not None:
+            recorder.refuse(trial.trial_id, trial.refusal)
+    return recorder
 
 
 def _train(
     plan: SweepPlan,
     data: ImageData,
-    trials: list[tuple[str, Mapping[str, Any]]],
+    trials: list[DrawnTrial],
     recorder: SweepRecorder,
     folder: RunFolder,
     cluster: Cluster,
@@ -144,7 +146,7 @@ def _train(
         shown,
         title=f"{plan.spec.name} on {data.name}",
         objectives=plan.objectives,
-        num_trials=plan.num_trials,
+        num_trials=len(trials),
         num_epochs=plan.num_epochs,
         notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
     )
@@ -170,7 +172,9 @@ def _train(
                 ),
                 name="tune",
                 storage_path=cluster.scratch,
-                search_alg=TrialFeed(trials),
+                search_alg=TrialFeed(
+                    [(t.trial_id, t.config.to_dict()) for t in trials if t.refusal is None]
+                ),
                 scheduler=scheduler,
                 callbacks=[callback],
                 stop=StopOnRequest(stop.is_set),
@@ -231,15 +235,22 @@ def _signals() -> Iterator[threading.Event]:
 
 
 def _say_plan(
-    console: Console, plan: SweepPlan, data: ImageData, note: str, folder: RunFolder
+    console: Console,
+    plan: SweepPlan,
+    data: ImageData,
+    note: str,
+    trials: list[DrawnTrial],
+    folder: RunFolder,
 ) -> None:
     """Tell what was found and chosen, a line each."""
+    num_refused = sum(trial.refusal is not None for trial in trials)
+    refused = f", {num_refused} refused by the SLO" if num_refused else ""
     gangs = plan.gangs
     unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
     sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
     for line in (
         f"data       {note}: {sizes} images of {data.num_classes} classes",
-        f"trials     {plan.num_trials} x {plan.num_epochs} epochs, {plan.spec.scheduler}",
+        f"trials     {len(trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",

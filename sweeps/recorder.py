@@ -123,9 +123,8 @@ class SweepRecorder:
         self._set_architecture(record)
         self.trials[trial_id] = record
 
-    def refuse(self, trial_id: str, config: Mapping[str, Any], reason: str) -> None:
-        """Enter a trial that breaks a hard limit and won't train."""
-        self.add(trial_id, config)
+    def refuse(self, trial_id: str, reason: str) -> None:
+        """Note that a trial breaks a hard limit and won't train."""
         self.trials[trial_id].status = "refused"
         self.trials[trial_id].reason = reason
 

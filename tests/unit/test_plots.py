@@ -82,9 +82,10 @@ def test_limits_leave_room_around_any_values():
 
 
 def test_log_scale_needs_positive_values_far_apart():
-    assert is_wide(np.array([1.0, 10.0]))
-    assert not is_wide(np.array([1.0, 9.0]))
-    assert not is_wide(np.array([0.0, 9.0]))
+    assert is_wide(LATENCY, np.array([1.0, 10.0]))
+    assert not is_wide(LATENCY, np.array([1.0, 9.0]))
+    assert not is_wide(LATENCY, np.array([0.0, 9.0]))
+    assert not is_wide(ACCURACY, np.array([0.09, 0.99]))
 
 
 def test_figures_and_units():

@@ -1,0 +1,51 @@
+"""The trials of a sweep, drawn before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from sweeps.plan import SweepPlan
+from sweeps.spaces import sample_config
+from trainables.errors import InputError
+from trainables.trial_config import TrialConfig
+
+MAX_DRAWS_PER_MEMBER: Final = 50
+"""Draws per member of a population before a hard limit is called too tight."""
+
+
+@dataclass(frozen=True)
+class DrawnTrial:
+    """A trial's id and config, and why it may not train, if so."""
+
+    trial_id: str
+    config: TrialConfig
+    refusal: str | None
+
+
+def draw_trials(
+    plan: SweepPlan, refusal: Callable[[TrialConfig], str | None]
+) -> list[DrawnTrial]:
+    """Draw the sweep's configs; the same seed, the same trials.
+
+    A refused config takes one of the sweep's trials, except under PBT: a population must be full,
+    so there another is drawn in its place.
+
+    Raises:
+        InputError: if a population can't be filled.
+    """
+    drawn: list[DrawnTrial] = []
+    num_counted = 0
+    while num_counted < plan.num_trials:
+        index = len(drawn)
+        if index >= plan.num_trials * MAX_DRAWS_PER_MEMBER:
+            raise InputError(
+                f"--trials must be a population that the space can fill, got {plan.num_trials} "
+                f"with {num_counted} of {index} draws accepted; raise the SLO or lower --trials"
+            )
+        config = sample_config(plan.space, plan.fixed, plan.spec.seed, index)
+        trial = DrawnTrial(f"trial_{index:04d}", config, refusal(config))
+        drawn.append(trial)
+        num_counted += trial.refusal is None or plan.spec.scheduler != "pbt"
+    return drawn
