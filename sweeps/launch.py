@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import ray
 from ray import tune
 from rich.console import Console
 
@@ -23,26 +18,26 @@ from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.draw import DrawnTrial, draw_trials
+from sweeps.gangs import hold_gangs
 from sweeps.plan import SweepPlan, default_limit_train, plan_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder
-from sweeps.resources import GangPlan, Node, plan_gangs
+from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
+from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
-from trainables.data.dataset import ImageData, Part
+from trainables.data.dataset import ImageData
 from trainables.data.load import load_dataset
 from trainables.errors import InputError
-from trainables.gang import Gang, GangSettings, start_desk
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 
 EXIT_BAD_INPUT: Final = 2
 EXIT_INTERRUPTED: Final = 130
-GANG_END_TIMEOUT_S: Final = 5.0
 
 
 def main(default: SweepSpec) -> None:
@@ -90,7 +85,7 @@ def launch(spec: SweepSpec) -> int:
         with quiet(folder.log_path) as shown:
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(plan.gangs))
-            with _signals() as stop:  # after ray.init, which sets handlers of its own
+            with stop_signals() as stop:  # after ray.init, which sets handlers of its own
                 totals = _train(plan, data, trials, recorder, folder, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
         status = "interrupted" if stop.is_set() else "finished"
@@ -111,7 +106,7 @@ def _prepare(spec: SweepSpec, nodes: list[Node]) -> tuple[SweepPlan, ImageData, 
     )
     limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
     data, note = load_dataset(spec.dataset, spec.data_dir, seed=spec.seed, limit_train=limit)
-    return plan_sweep(spec, gangs, data), data, note
+    return plan_sweep(spec, gangs, data, limit), data, note
 
 
 def _recorder(
@@ -150,7 +145,7 @@ def _train(
         num_epochs=plan.num_epochs,
         notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
     )
-    with _gangs(plan.gangs, data, cluster, storage) as desk:
+    with hold_gangs(plan.gangs, data, cluster, storage) as desk:
         progress.start()
         try:
             keeper = CheckpointKeeper()
@@ -187,51 +182,6 @@ def _train(
             recorder.close()
             progress.stop()
     return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
-
-
-@contextlib.contextmanager
-def _gangs(
-    plan: GangPlan, data: ImageData, cluster: Cluster, storage: str
-) -> Iterator[ray.actor.ActorHandle]:
-    """Start the desk and every gang; send them home at the end."""
-    empty = Part(np.empty((0, *data.input_shape), np.uint8), np.empty(0, np.int64))
-    # The test part stays here: no worker can look at it during the search.
-    desk = start_desk(
-        [plan.workers_per_gang] * plan.num_gangs, dataclasses.replace(data, test=empty)
-    )
-    settings = GangSettings(
-        num_workers=plan.workers_per_gang,
-        cpus_per_worker=plan.cpus_per_worker,
-        gpus_per_worker=plan.gpus_per_worker,
-        threads_per_worker=plan.threads_per_worker,
-        storage_path=cluster.scratch if cluster.is_local else f"{storage}/gangs",
-    )
-    gangs = [Gang(index, settings, desk) for index in range(plan.num_gangs)]
-    try:
-        yield desk
-    finally:
-        for gang in gangs:
-            gang.closing()
-        with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(desk.close.remote())
-        deadline_s = time.monotonic() + GANG_END_TIMEOUT_S
-        for gang in gangs:
-            gang.join(max(0.0, deadline_s - time.monotonic()))
-
-
-@contextlib.contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """Turn SIGINT and SIGTERM into a request to stop; once is enough."""
-    stop = threading.Event()
-    handlers = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _say_plan(

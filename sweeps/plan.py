@@ -17,12 +17,15 @@ from trainables.trial_config import TrialConfig
 CPU_TRAIN_SAMPLES: Final = 4000
 """Training samples per core by default where there is no GPU: an epoch stays within a minute."""
 
+MIN_STEPS_PER_EPOCH: Final = 32
+
 
 @dataclass(frozen=True)
 class SweepPlan:
     """A spec with nothing left open.
 
     Attributes:
+        limit_train: training samples that were asked for or chosen; None: all.
         space: what varies from trial to trial.
         fixed: the fields of `TrialConfig` that don't.
         mutable: the part of the space that PBT may change; empty for other schedulers.
@@ -30,6 +33,7 @@ class SweepPlan:
 
     spec: SweepSpec
     gangs: GangPlan
+    limit_train: int | None
     space: Space
     fixed: Mapping[str, Any]
     mutable: Space
@@ -51,7 +55,9 @@ def default_limit_train(spec: SweepSpec, gangs: GangPlan, num_cpus: float) -> in
     return int(CPU_TRAIN_SAMPLES * num_cpus)
 
 
-def plan_sweep(spec: SweepSpec, gangs: GangPlan, data: ImageData) -> SweepPlan:
+def plan_sweep(
+    spec: SweepSpec, gangs: GangPlan, data: ImageData, limit_train: int | None
+) -> SweepPlan:
     """Choose what the spec leaves open.
 
     Raises:
@@ -71,9 +77,10 @@ def plan_sweep(spec: SweepSpec, gangs: GangPlan, data: ImageData) -> SweepPlan:
             f"{batch_size}; try {batch_size - batch_size % gangs.workers_per_gang}"
         )
     is_pbt = spec.scheduler == "pbt"
-    models = spec.models or (("resnet8", "resnet14", "resnet20") if has_gpus else ("resnet8",))
+    small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
+    models = spec.models or (large if has_gpus else small)
     widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
-    space = image_space(models, widths)
+    space = image_space(models, widths, image_size_px=data.input_shape[1])
     fixed = {
         "batch_size": batch_size,
         "precision": spec.precision,
@@ -81,10 +88,11 @@ def plan_sweep(spec: SweepSpec, gangs: GangPlan, data: ImageData) -> SweepPlan:
         "warmup_epochs": min(1.0, num_epochs / 10),
     }
     validate_space(space, fixed)
-    default_trials = max(4, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
+    default_trials = max(8, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
     return SweepPlan(
         spec=spec,
         gangs=gangs,
+        limit_train=limit_train,
         space=space,
         fixed=fixed,
         mutable=mutable_part(space, spec.mutate) if is_pbt else {},
@@ -96,8 +104,8 @@ def plan_sweep(spec: SweepSpec, gangs: GangPlan, data: ImageData) -> SweepPlan:
 
 
 def _default_batch_size(num_train: int, gangs: GangPlan, has_gpus: bool) -> int:
-    """Return 512 on GPUs, else 128, halved until an epoch has eight steps."""
+    """Return 512 on GPUs, else 128, halved until an epoch has enough steps to learn something."""
     size = 512 if has_gpus else 128
-    while size > 2 * gangs.workers_per_gang and num_train // size < 8:
+    while size > 2 * gangs.workers_per_gang and num_train // size < MIN_STEPS_PER_EPOCH:
         size //= 2
     return size - size % gangs.workers_per_gang

@@ -147,16 +147,24 @@ def mutable_part(space: Space, names: tuple[str, ...] | None) -> Space:
     return chosen
 
 
-def image_space(models: tuple[str, ...], widths: tuple[int, ...]) -> dict[str, Domain]:
-    """Return the space of a small CIFAR ResNet: architecture, optimizer, regularisation."""
+def image_space(
+    models: tuple[str, ...], widths: tuple[int, ...], image_size_px: int
+) -> dict[str, Domain]:
+    """Return the space of a small CIFAR ResNet: architecture, optimizer, regularisation.
+
+    Args:
+        models: names in `trainables.models.MODELS`.
+        widths: channels of the first stage.
+        image_size_px: crops pad by up to an eighth of it.
+    """
+    paddings = {0, image_size_px // 16, image_size_px // 8}
     return {
         "model": Choice(models),
         "width": Choice(widths),
-        "optimizer": Choice(("sgd",)),
         "learning_rate": Uniform(0.01, 0.5, is_log=True),
         "momentum": Uniform(0.8, 0.98),
         "weight_decay": Uniform(1e-5, 5e-3, is_log=True),
         "label_smoothing": Uniform(0.0, 0.2),
-        "crop_padding_px": Choice((0, 1, 2, 4)),
+        "crop_padding_px": Choice(tuple(sorted(paddings))),
         "flip_probability": Choice((0.0, 0.5)),
     }

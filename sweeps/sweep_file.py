@@ -20,7 +20,11 @@ PACKAGES: Final = ("paretune", "torch", "torchvision", "ray", "pyarrow", "numpy"
 
 
 def describe_sweep(
-    plan: SweepPlan, data: ImageData, note: str, nodes: list[Node], started_unix_s: float
+    plan: SweepPlan,
+    data: ImageData,
+    note: str,
+    nodes: list[Node],
+    started_unix_s: float,
 ) -> dict[str, Any]:
     """Return the content of `sweep.json` at the start of a sweep."""
     return {
@@ -36,6 +40,7 @@ def describe_sweep(
             "fingerprint": data.fingerprint,
             "input_shape": list(data.input_shape),
             "num_classes": data.num_classes,
+            "limit_train": plan.limit_train,
             "num_train": len(data.train),
             "num_val": len(data.val),
             "num_test": len(data.test),

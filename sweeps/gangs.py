@@ -1,0 +1,50 @@
+"""The gangs of a sweep, held from before its first trial until after its last."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+import ray
+
+from sweeps.cluster import Cluster
+from sweeps.resources import GangPlan
+from trainables.data.dataset import ImageData, Part
+from trainables.gang import Gang, GangSettings, start_desk
+
+END_TIMEOUT_S: Final = 5.0
+"""Seconds that workers have to finish their order at the end before they are ended."""
+
+
+@contextlib.contextmanager
+def hold_gangs(
+    plan: GangPlan, data: ImageData, cluster: Cluster, storage: str
+) -> Iterator[ray.actor.ActorHandle]:
+    """Start the desk and every gang; send them home at the end."""
+    empty = Part(np.empty((0, *data.input_shape), np.uint8), np.empty(0, np.int64))
+    # The test part stays here: no worker can look at it during the search.
+    desk = start_desk(
+        [plan.workers_per_gang] * plan.num_gangs, dataclasses.replace(data, test=empty)
+    )
+    settings = GangSettings(
+        num_workers=plan.workers_per_gang,
+        cpus_per_worker=plan.cpus_per_worker,
+        gpus_per_worker=plan.gpus_per_worker,
+        threads_per_worker=plan.threads_per_worker,
+        storage_path=cluster.scratch if cluster.is_local else f"{storage}/gangs",
+    )
+    gangs = [Gang(index, settings, desk) for index in range(plan.num_gangs)]
+    try:
+        yield desk
+    finally:
+        for gang in gangs:
+            gang.closing()
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.get(desk.close.remote())
+        deadline_s = time.monotonic() + END_TIMEOUT_S
+        for gang in gangs:
+            gang.join(max(0.0, deadline_s - time.monotonic()))
