@@ -1,0 +1,1 @@
+"""Reads run folders: fronts, hypervolume, ranking, report. Imports neither Ray nor Torch."""

@@ -1,0 +1,1 @@
+"""What a person runs, and how a sweep is scheduled."""

@@ -1,6 +1,6 @@
 """Asynchronous successive halving (ASHA) over CIFAR ResNets, down to a Pareto front.
 
-    python sweeps/asha_cifar.py --help
+python sweeps/asha_cifar.py --help
 """
 
 from sweeps.launch import main

@@ -24,9 +24,7 @@ class DrawnTrial:
     refusal: str | None
 
 
-def draw_trials(
-    plan: SweepPlan, refusal: Callable[[TrialConfig], str | None]
-) -> list[DrawnTrial]:
+def draw_trials(plan: SweepPlan, refusal: Callable[[TrialConfig], str | None]) -> list[DrawnTrial]:
     """Draw the sweep's configs; the same seed, the same trials.
 
     A refused config takes one of the sweep's trials, except under PBT: a population must be full,

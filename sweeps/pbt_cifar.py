@@ -1,6 +1,6 @@
 """Population-based training of CIFAR ResNets, down to a Pareto front.
 
-    python sweeps/pbt_cifar.py --help
+python sweeps/pbt_cifar.py --help
 """
 
 from sweeps.launch import main

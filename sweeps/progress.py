@@ -182,7 +182,7 @@ def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
 
 def _value(trial: TrialRecord, objective: Objective) -> str:
     value = getattr(trial, objective.column)
-    return "–" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.4g}"
 
 
 def _states(trials: list[TrialRecord], num_trials: int) -> str:

@@ -1,6 +1,6 @@
 """Random search over CIFAR ResNets, down to a Pareto front.
 
-    python sweeps/random_cifar.py --help
+python sweeps/random_cifar.py --help
 """
 
 from sweeps.launch import main

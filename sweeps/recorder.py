@@ -148,9 +148,7 @@ class SweepRecorder:
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
-        row.update(
-            trial_id=trial_id, gpu_seconds=record.gpu_seconds, cost_usd=record.cost_usd
-        )
+        row.update(trial_id=trial_id, gpu_seconds=record.gpu_seconds, cost_usd=record.cost_usd)
         self._new_results.append(row)
         self._tensorboard.report(trial_id, row)
         self.flush(is_due_only=True)

@@ -8,7 +8,7 @@ import io
 import re
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -16,7 +16,6 @@ from analysis.records import Objective
 from trainables.errors import InputError
 
 SchedulerName = Literal["fifo", "asha", "pbt"]
-Hidden = tyro.conf.Suppress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,8 @@ class SweepSpec:
         InputError: if a value is wrong.
     """
 
-    name: Annotated[str, Hidden] = "sweep"
-    scheduler: Annotated[SchedulerName, Hidden] = "fifo"
+    name: tyro.conf.Suppress[str] = "sweep"
+    scheduler: tyro.conf.Suppress[SchedulerName] = "fifo"
 
     dataset: str = "auto"
     """auto | cifar10 | digits | parquet:DIR. auto takes CIFAR-10 from --data-dir, else its

@@ -11,12 +11,17 @@ from ray import cloudpickle
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
+from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.recorder import SweepRecorder
 
 STATUS_INTERVAL_S: Final = 0.5
 
-_STATUS: Final = {Trial.PENDING: "pending", Trial.RUNNING: "running", Trial.PAUSED: "paused"}
+_STATUS: Final[dict[str, TrialStatus]] = {
+    Trial.PENDING: "pending",
+    Trial.RUNNING: "running",
+    Trial.PAUSED: "paused",
+}
 
 
 class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untyped

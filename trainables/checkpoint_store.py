@@ -38,9 +38,7 @@ def write_checkpoint(state: dict[str, Any], location: str) -> None:
         local = Path(folder) / STATE_FILE
         checkpoint.save(state, local)
         # An object store shows an object only once it is whole.
-        pyarrow.fs.copy_files(
-            str(local), f"{path}/{STATE_FILE}", destination_filesystem=filesystem
-        )
+        pyarrow.fs.copy_files(str(local), f"{path}/{STATE_FILE}", destination_filesystem=filesystem)
 
 
 def read_checkpoint(location: str, device: torch.device) -> dict[str, Any]:

@@ -239,6 +239,7 @@ class Worker:
         from trainables.train_loop import Ranks
 
         group = dist.new_group() if self._world_size > 1 else None
+        assert not isinstance(group, int), "every worker is a member"
         return Ranks(self.rank, self._world_size, self._device, group)
 
     def carry_out(self, order: Order) -> Outcome:

@@ -102,8 +102,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
                 self._ticket = None
                 losses.append(str(loss))
         raise TrialFailedError(
-            f"its gang was lost {len(losses)} times in epoch {self._epoch + 1}: "
-            f"{'; '.join(losses)}"
+            f"its gang was lost {len(losses)} times in epoch {self._epoch + 1}: {'; '.join(losses)}"
         )
 
     def _train_to(self, epoch: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Schedulers: which trial goes on, stops, or takes over another's weights."""

@@ -1,0 +1,1 @@
+"""Where a sweep's numbers go beside its run folder."""

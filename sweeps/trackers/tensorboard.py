@@ -39,32 +39,30 @@ class TensorBoardTracker:
         writer = self._writer(trial_id)
         for name in SCALARS:
             if row.get(name) is not None:
-                writer.add_scalar(name, row[name], row["epoch"])  # type: ignore[no-untyped-call]
+                writer.add_scalar(name, row[name], row["epoch"])
 
     def finish(self, trial_id: str, config: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         """Add the hyperparameters with the objectives reached, and close the file."""
         metrics = {
-            f"objective/{name}": row[name]
-            for name in self._objectives
-            if row.get(name) is not None
+            f"objective/{name}": row[name] for name in self._objectives if row.get(name) is not None
         }
         if not metrics:
             return
         writer = self._writer(trial_id)
         for summary in hparams(dict(config), metrics):  # type: ignore[no-untyped-call]
-            writer.file_writer.add_summary(summary)  # type: ignore[union-attr, no-untyped-call]
+            writer._get_file_writer().add_summary(summary)  # type: ignore[no-untyped-call]
         for name, value in metrics.items():
-            writer.add_scalar(name, value, row["epoch"])  # type: ignore[no-untyped-call]
-        writer.close()  # type: ignore[no-untyped-call]
+            writer.add_scalar(name, value, row["epoch"])
+        writer.close()
         del self._writers[trial_id]
 
     def close(self) -> None:
         """Close what is still open."""
         for writer in self._writers.values():
-            writer.close()  # type: ignore[no-untyped-call]
+            writer.close()
         self._writers.clear()
 
     def _writer(self, trial_id: str) -> SummaryWriter:
         if trial_id not in self._writers:
-            self._writers[trial_id] = SummaryWriter(str(self._folder / trial_id))  # type: ignore[no-untyped-call]
+            self._writers[trial_id] = SummaryWriter(str(self._folder / trial_id))
         return self._writers[trial_id]
