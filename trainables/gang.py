@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import threading
 import traceback
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ from trainables.lease import (
     Outcome,
     Restart,
     Save,
+    Seat,
     Start,
     TrainEpoch,
 )
@@ -214,12 +216,12 @@ def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Wor
     context = ray.train.get_context()
     rank = context.get_world_rank()
     group_id = ray.train.collective.broadcast_from_rank_zero(uuid4().hex)
-    handle = ray.get_runtime_context().current_actor
+    seat = Seat(socket.gethostname(), os.getpid(), ray.get_runtime_context().current_actor)
     device = ray.train.torch.get_device()
     (reference,) = ray.get(desk.payload.remote())
     data = DeviceData(ray.get(reference), device)
     worker = Worker(rank, context.get_world_size(), device, data)
-    return worker, ray.get(desk.join.remote(gang, group_id, rank, handle))
+    return worker, ray.get(desk.join.remote(gang, group_id, rank, seat))
 
 
 class Worker:

@@ -128,6 +128,15 @@ class Lost:
 Reply = Finished | TrialFailure | Lost
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Where a worker runs, and what the liveness probe asks."""
+
+    host: str
+    pid: int
+    handle: Any = None
+
+
 class NoGangLeftError(RuntimeError):
     """Every gang of the sweep was closed, so no lease can ever be given."""
 
@@ -147,7 +156,7 @@ class _Gang:
     num_workers: int
     generation: int = 0
     group_id: str | None = None
-    workers: dict[int, Any] = field(default_factory=dict)  # rank -> handle, for the liveness probe
+    workers: dict[int, Seat] = field(default_factory=dict)  # by rank
     lease: _Lease | None = None
     order: Order | None = None
     order_number: int = 0
@@ -196,7 +205,7 @@ class LeaseDesk:
         """Return what the driver gave for the workers."""
         return self._payload
 
-    async def join(self, gang: int, group_id: str, rank: int, handle: Any = None) -> int:
+    async def join(self, gang: int, group_id: str, rank: int, seat: Seat) -> int:
         """Enter a worker, and return its generation: the first of a new group starts the next."""
         async with self._changed:
             state = self._gangs[gang]
@@ -206,7 +215,7 @@ class LeaseDesk:
                 state.generation += 1
                 state.workers, state.taken, state.outcomes = {}, {}, {}
                 state.order, state.was_failed = None, False
-            state.workers[rank] = handle
+            state.workers[rank] = seat
             state.taken[rank] = state.order_number
             if state.is_ready and state.ready_s is None:
                 state.ready_s = self._clock()
@@ -267,8 +276,8 @@ class LeaseDesk:
             state.workers = {}
             self._changed.notify_all()
 
-    async def _is_alive(self, handle: Any) -> bool:
-        return True if self._probe is None else await self._probe(handle)
+    async def _is_alive(self, seat: Seat) -> bool:
+        return True if self._probe is None else await self._probe(seat.handle)
 
     def _settle(self, state: _Gang) -> None:
         """Answer the trial once every outcome, or every one that will come, is there."""
@@ -371,6 +380,7 @@ class LeaseDesk:
                 "generation": state.generation,
                 "is_ready": state.is_ready,
                 "ready_s": state.ready_s,
+                "workers": [(seat.host, seat.pid) for _, seat in sorted(state.workers.items())],
                 "trial_id": state.lease.ticket.trial_id if state.lease else None,
                 "close_reason": state.close_reason,
             }
