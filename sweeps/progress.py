@@ -160,15 +160,20 @@ class Progress:
         return f"epoch {trial.epoch}, {', '.join(pairs)}"
 
     def _eta(self, trials: list[TrialRecord]) -> str:
-        """Estimate from the share of epochs done; no guess before the first result."""
-        num_refused = sum(t.status == "refused" for t in trials)
-        over = {"completed", "stopped", "failed"}
-        done = sum(self._num_epochs if t.status in over else t.epoch for t in trials)
-        total = (self._num_trials - num_refused) * self._num_epochs
-        if not done or total <= done:
+        """Estimate from the epochs done, and how many trials that ended took.
+
+        Until three have ended, all are taken to train in full, which is said.
+        """
+        ended = [t.epoch for t in trials if t.status in ("completed", "stopped", "failed")]
+        is_known = len(ended) >= 3
+        expected = sum(ended) / len(ended) if is_known else self._num_epochs
+        waiting = [t.epoch for t in trials if t.status in ("pending", "running", "paused")]
+        left = sum(max(0.0, expected - epoch) for epoch in waiting)
+        done = sum(ended) + sum(waiting)
+        if not done or not left:
             return ""
-        elapsed = self._clock() - self._started_s
-        return f"ETA {_clock_text(elapsed / done * (total - done))}"
+        seconds = (self._clock() - self._started_s) / done * left
+        return f"ETA {'' if is_known else 'at most '}{_clock_text(seconds)}"
 
     def _cost(self, trials: list[TrialRecord]) -> list[str]:
         if all(trial.cost_usd is None for trial in trials):

@@ -1,0 +1,144 @@
+import dataclasses
+import json
+
+import pytest
+
+from sweeps.spec import SweepSpec, parse_spec
+from trainables.errors import InputError
+
+DEFAULT = SweepSpec(name="pbt_cifar", scheduler="pbt")
+
+FLAGS = {
+    "dataset": ("digits", "digits"),
+    "data_dir": ("/data", "/data"),
+    "limit_train": ("400", 400),
+    "trials": ("8", 8),
+    "epochs": ("5", 5),
+    "models": ("resnet8 resnet20", ("resnet8", "resnet20")),
+    "widths": ("8 16", (8, 16)),
+    "batch_size": ("64", 64),
+    "precision": ("bf16", "bf16"),
+    "perturbation_epochs": ("2", 2),
+    "mutate": ("learning_rate momentum", ("learning_rate", "momentum")),
+    "reduction_factor": ("4", 4),
+    "grace_epochs": ("2", 2),
+    "seed": ("7", 7),
+    "objectives": ("val_loss:min epoch:max", ("val_loss:min", "epoch:max")),
+    "latency_slo_ms": ("1.5", 1.5),
+    "price_usd_per_hour": ("0.4", 0.4),
+    "gangs": ("2", 2),
+    "workers_per_trial": ("1", 1),
+    "gpus_per_worker": ("0.5", 0.5),
+    "address": ("auto", "auto"),
+    "out": ("runs/x", "runs/x"),
+    "storage": ("s3://bucket/x", "s3://bucket/x"),
+    "overwrite": ("", True),
+    "checkpoint_epochs": ("2", 2),
+}
+
+
+def parse(*arguments: str) -> SweepSpec:
+    return parse_spec(DEFAULT, list(arguments))
+
+
+def refusal(*arguments: str) -> str:
+    with pytest.raises(InputError) as caught:
+        parse(*arguments)
+    return str(caught.value)
+
+
+def test_no_flags_give_the_scripts_own_defaults():
+    assert parse() == DEFAULT
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_each_field_is_a_flag(name):
+    text, value = FLAGS[name]
+    spec = parse("--" + name.replace("_", "-"), *text.split())
+    assert spec == dataclasses.replace(DEFAULT, **{name: value})
+
+
+def test_all_fields_but_name_and_scheduler_are_flags():
+    fields = {field.name for field in dataclasses.fields(SweepSpec)}
+    assert fields - set(FLAGS) == {"name", "scheduler"}
+    assert "--scheduler" in refusal("--scheduler", "asha")
+
+
+def test_a_spec_survives_json():
+    spec = dataclasses.replace(DEFAULT, **{name: value for name, (_, value) in FLAGS.items()})
+    restored = json.loads(json.dumps(spec.to_dict()))
+    lists = {name: tuple(value) for name, value in restored.items() if isinstance(value, list)}
+    assert SweepSpec(**{**restored, **lists}) == spec
+
+
+def test_help_exits_with_zero_and_names_every_flag(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    for name in FLAGS:
+        assert "--" + name.replace("_", "-") in shown
+
+
+WRONG = [
+    *((name, "0", "must be >= 1, got 0") for name in (
+        "trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
+        "perturbation_epochs", "checkpoint_epochs", "grace_epochs",
+    )),
+    *((name, value, f"must be > 0, got {got}") for name in (
+        "latency_slo_ms", "price_usd_per_hour",
+    ) for value, got in (("0", "0.0"), ("-1", "-1.0"), ("nan", "nan"))),
+    ("gpus_per_worker", "-1", "must be >= 0, got -1.0"),
+    ("gpus_per_worker", "nan", "must be >= 0, got nan"),
+    ("seed", "-1", "must be >= 0, got -1"),
+    ("reduction_factor", "1", "must be >= 2, got 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_a_number_out_of_its_bounds_is_named(name, value, message):
+    flag = "--" + name.replace("_", "-")
+    assert refusal(flag, value) == f"{flag} {message}; give another value"
+
+
+@pytest.mark.parametrize("width", ["40", "80", "250"])
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--nope", "1"], ["--nope"]),
+        (["stray"], ["stray"]),
+        (["--trials"], ["--trials"]),
+        (["--trials", "many"], ["--trials", "many"]),
+        (["--gangs", "1.5"], ["--gangs", "1.5"]),
+        (["--widths", "8", "wide"], ["--widths", "wide"]),
+        (["--precision", "fp16"], ["--precision", "fp16", "fp32"]),
+        (["--epochs", "0"], ["--epochs must be >= 1, got 0; "]),
+        (["--objectives"], ["--objectives must be at least one"]),
+        (["--objectives", "speed:max"], ["--objectives must be", "'speed'; ", "val_accuracy"]),
+        (["--objectives", "val_loss"], ["column:max or column:min, got 'val_loss'; "]),
+        (["--objectives", "val_loss:down"], ["got 'val_loss:down'; write val_loss:max"]),
+        (["--objectives", "cost_usd:min"], ["--price-usd-per-hour must be given", "gang_seconds"]),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_of_any_terminal(arguments, parts, width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+    message = refusal(*arguments)
+    for part in parts:
+        assert part in message
+    assert "\n" not in message
+    assert not set(message) & set("│╭╮╰╯─")
+    assert "; " in message or "got none" in message
+
+
+def test_default_objectives_depend_on_the_price():
+    free = [str(objective) for objective in SweepSpec().resolved_objectives()]
+    assert free == ["val_accuracy:max", "latency_p50_ms:min", "gang_seconds:min"]
+    priced = [str(o) for o in SweepSpec(price_usd_per_hour=1.0).resolved_objectives()]
+    assert priced == ["val_accuracy:max", "latency_p50_ms:min", "cost_usd:min"]
+
+
+def test_given_objectives_are_kept_in_order():
+    spec = SweepSpec(objectives=("gang_seconds:min", "val_accuracy:max"))
+    assert [o.column for o in spec.resolved_objectives()] == ["gang_seconds", "val_accuracy"]
+    priced = SweepSpec(objectives=("cost_usd:min",), price_usd_per_hour=2.0)
+    assert priced.resolved_objectives()[0].direction == "min"
