@@ -39,6 +39,8 @@ RESULTS_SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string(), nullable=False),
         pa.field("epoch", pa.int32(), nullable=False),  # our own monotonic count, from 1
+        # The donor, where the epoch began with another trial's weights (a PBT exploit).
+        pa.field("parent_trial_id", pa.string()),
         pa.field("gang", pa.int32()),
         pa.field("generation", pa.int32()),  # of the gang; grows when the gang is restarted
         pa.field("train_loss", pa.float64()),  # mean over samples, nats

@@ -1,4 +1,4 @@
-"""How much of their time the gangs of a run trained or validated: `python benchmarks/efficiency.py RUN`.
+"""How much of their time the gangs of a run trained: `python benchmarks/efficiency.py RUN`.
 
 The span is from the first step of the first trial to the last step of the last, times the gangs.
 """

@@ -1,6 +1,7 @@
 """Start two gangs of two workers on two CPUs again and again: every start must train.
 
-Each start is a Ray of its own; the time is from its beginning to the end of one epoch on every gang.
+Each start is a Ray of its own; the time is from its beginning until every gang has trained an
+epoch.
 """
 
 from __future__ import annotations

@@ -113,6 +113,7 @@ class SweepRecorder:
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
         self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
+        self._donors: dict[str, str] = {}  # of trials that exploited and have not reported since
         self._flushed_s = -math.inf
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
@@ -148,7 +149,12 @@ class SweepRecorder:
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
-        row.update(trial_id=trial_id, gpu_seconds=record.gpu_seconds, cost_usd=record.cost_usd)
+        row.update(
+            trial_id=trial_id,
+            parent_trial_id=self._donors.pop(trial_id, None),
+            gpu_seconds=record.gpu_seconds,
+            cost_usd=record.cost_usd,
+        )
         self._new_results.append(row)
         self._tensorboard.report(trial_id, row)
         self.flush(is_due_only=True)
@@ -170,6 +176,7 @@ class SweepRecorder:
         ]
         record.parent_trial_id, record.parent_epoch = donor_id, donor_epoch
         record.num_exploits += 1
+        self._donors[trial_id] = donor_id
         self._set_architecture(record)
 
     def finish(self, trial_id: str, status: TrialStatus, reason: str | None = None) -> None:

@@ -272,11 +272,12 @@ class Worker:
             # A trial that failed half-way can leave collectives unmatched: begin a new group.
             self._ranks = self._new_ranks()
         self._training = None  # frees the last trial's memory before the next takes its own
-        training = Training(TrialConfig.from_dict(order.config), self._data, self._ranks)
+        state = None
         if order.checkpoint is not None:
-            training.load_state_dict(read_checkpoint(order.checkpoint, self._device))
-        self._training = training
-        return {"epoch": training.epoch}
+            state = read_checkpoint(order.checkpoint, self._device)
+        config = TrialConfig.from_dict(order.config)
+        self._training = Training(config, self._data, self._ranks, state)
+        return {"epoch": self._training.epoch}
 
     def _save(self, location: str) -> str:
         from trainables.checkpoint_store import write_checkpoint

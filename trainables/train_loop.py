@@ -29,7 +29,7 @@ from trainables.evaluate import Evaluation, evaluate
 from trainables.models import create_model
 from trainables.optimizers import apply_hyperparameters, build_optimizer, cosine_with_warmup
 from trainables.precision import autocast, check_precision
-from trainables.trial_config import MUTABLE_FIELDS, TrialConfig
+from trainables.trial_config import TrialConfig
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,20 @@ class Training:
         config: of the trial; its seed gives the initial weights and the data stream.
         data: on the worker's device.
         ranks: of the worker.
+        state: to go on from, as `load_state_dict` takes it; no weights are drawn then.
 
     Raises:
         InputError: if the batch size does not fit the data or the number of workers, or the
             device has not the precision.
     """
 
-    def __init__(self, config: TrialConfig, data: DeviceData, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: DeviceData,
+        ranks: Ranks,
+        state: dict[str, Any] | None = None,
+    ) -> None:
         check_precision(config.precision, ranks.device)
         _check_batch_size(config.batch_size, len(data.train_labels), ranks.world_size)
         self.config = config
@@ -106,30 +113,24 @@ class Training:
         self._stream_seed = config.seed
         if ranks.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = create_model(config, data.input_shape, data.num_classes)
+        model = self._draw_model() if state is None else self._empty_model()
         # Channels last is the quicker layout for convolutions on CPUs, as on GPUs.
         self.model: nn.Module = model.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = build_optimizer(self.model, config)
+        if state is not None:
+            self.load_state_dict(state)
 
-    def change(self, config: TrialConfig) -> None:
-        """Go on with other hyperparameters.
+    def _draw_model(self) -> nn.Module:
+        """Build the model with weights drawn from the config's seed."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.seed)
+            return create_model(self.config, self._data.input_shape, self._data.num_classes)
 
-        The seed of `config` is ignored, as the running data stream goes on; `num_epochs` moves
-        the end of the schedule.
-
-        Raises:
-            InputError: if another field differs that may not change in mid-training.
-        """
-        new = config.to_dict()
-        for name, old_value in self.config.to_dict().items():
-            if name not in MUTABLE_FIELDS | {"num_epochs", "seed"} and new[name] != old_value:
-                raise InputError(
-                    f"{name} must be {old_value} as long as a training lasts, got {new[name]}; "
-                    f"change only {', '.join(sorted(MUTABLE_FIELDS))}, or start a new trial"
-                )
-        self.config = config
+    def _empty_model(self) -> nn.Module:
+        """Build the model without weights: drawing them takes longer than loading others."""
+        with torch.device("meta"):
+            model = create_model(self.config, self._data.input_shape, self._data.num_classes)
+        return model.to_empty(device=self._ranks.device)
 
     def train_epoch(self) -> EpochResult:
         """Train one epoch, then validate.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import ray
+
 from sweeps.cluster import Cluster, local_cluster
 from sweeps.gangs import hold_gangs
 from sweeps.resources import GangPlan
-
 from trainables.data.dataset import ImageData
 from trainables.data.load import load_dataset
 from trainables.trial_config import TrialConfig

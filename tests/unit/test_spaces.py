@@ -132,7 +132,7 @@ def test_every_architecture_is_yielded_once():
 
 
 def test_an_architecture_must_be_a_choice():
-    with pytest.raises(InputError, match="width must be a Choice.*; list its values"):
+    with pytest.raises(InputError, match=r"width must be a Choice.*; list its values"):
         list(architectures({"width": Uniform(8, 16)}, {}))
 
 

@@ -1,0 +1,246 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+from sample_sweep import make_recorder, make_result
+
+from analysis.load import load_run
+from analysis.records import (
+    LATENCY_FILE,
+    LATENCY_SCHEMA,
+    RESULTS_FILE,
+    RESULTS_SCHEMA,
+    SCHEMA_VERSION,
+    TRIALS_FILE,
+    TRIALS_SCHEMA,
+)
+from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
+from sweeps.run_folder import RunFolder
+from trainables.trial_config import TrialConfig
+
+A, B, C = (TrialConfig(width=8 * i, learning_rate=0.1 * i).to_dict() for i in (1, 2, 3))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return RunFolder(tmp_path / "run", overwrite=False)
+
+
+def rows(folder, name=TRIALS_FILE):
+    return pq.read_table(folder.path / name).to_pylist()
+
+
+def lineage(record):
+    return [
+        (step["from_epoch"], step["parent_trial_id"], json.loads(step["config"]))
+        for step in record.lineage
+    ]
+
+
+def test_rows_keep_to_the_schema(folder):
+    recorder = make_recorder(folder, price=3.6, gpus_per_gang=2)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    recorder.refuse("b", "too slow")
+    for epoch in (1, 2):
+        recorder.set_status("a", "running")
+        recorder.report("a", make_result(epoch, checkpoint=f"{folder.checkpoints}/a/{epoch}"))
+    recorder.finish("a", "completed")
+    recorder.close()
+    assert pq.read_table(folder.path / TRIALS_FILE).schema == TRIALS_SCHEMA
+    assert pq.read_table(folder.path / RESULTS_FILE).schema == RESULTS_SCHEMA
+
+    first = rows(folder)[0]
+    assert json.loads(first.pop("config")) == A
+    first.pop("lineage")
+    assert first == {
+        "trial_id": "a", "status": "completed", "reason": None, "parent_trial_id": None,
+        "parent_epoch": None, "num_exploits": 0, "architecture": "width 8", "num_parameters": 800,
+        "epoch": 2, "train_loss": 0.5, "val_loss": 1.0, "val_accuracy": 0.75,
+        "latency_p50_ms": 1.0, "gang_seconds": 20.0, "gpu_seconds": 40.0,
+        "cost_usd": pytest.approx(20 / 3600 * 2 * 3.6), "checkpoint": "checkpoints/a/2",
+        "reproduce": f"python -m sweeps.reproduce {folder.path} a",
+    }  # fmt: skip
+    results = rows(folder, RESULTS_FILE)
+    assert [(row["trial_id"], row["epoch"]) for row in results] == [("a", 1), ("a", 2)]
+    reported = make_result(2) | {
+        "trial_id": "a",
+        "parent_trial_id": None,
+        "gpu_seconds": 40.0,
+    }
+    for name in set(RESULTS_SCHEMA.names) - {"cost_usd"}:
+        assert results[1][name] == reported[name], name
+    assert results[1]["cost_usd"] == first["cost_usd"]
+
+
+def test_a_run_without_a_result_is_a_run(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.close()
+    assert rows(folder, RESULTS_FILE) == []
+    (row,) = rows(folder)
+    assert (row["epoch"], row["val_accuracy"], row["checkpoint"]) == (0, None, None)
+
+
+def test_how_a_trial_ended_is_kept_with_the_reason(folder):
+    recorder = make_recorder(folder)
+    for name in ("refused", "failed", "stopped", "completed", "pending", "running", "paused"):
+        recorder.add(name, A)
+    recorder.refuse("refused", "too slow")
+    recorder.set_status("running", "running")
+    recorder.set_status("paused", "paused")
+    recorder.report("running", make_result(1))
+    recorder.finish("failed", "failed", "out of memory\nTraceback: ...")
+    recorder.finish("stopped", "stopped", "stopped by asha after epoch 1")
+    recorder.finish("completed", "completed")
+    recorder.close()
+    ended = {row["trial_id"]: (row["status"], row["reason"]) for row in rows(folder)}
+    interrupted = ("interrupted", "the sweep ended before it did")
+    assert ended == {
+        "refused": ("refused", "too slow"),
+        "failed": ("failed", "out of memory\nTraceback: ..."),
+        "stopped": ("stopped", "stopped by asha after epoch 1"),
+        "completed": ("completed", None),
+        "pending": interrupted,
+        "running": interrupted,
+        "paused": interrupted,
+    }
+
+
+def test_an_exploit_takes_over_the_donors_past(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    recorder.exploit("b", "a", 2, C)
+    record = recorder.trials["b"]
+    assert lineage(record) == [(0, None, A), (2, "a", C)]
+    assert (record.parent_trial_id, record.parent_epoch, record.num_exploits) == ("a", 2, 1)
+    assert record.config == C
+    assert record.architecture == "width 24"  # C's, not B's
+    assert lineage(recorder.trials["a"]) == [(0, None, A)]
+
+
+def test_lineage_follows_two_exploits_in_a_row(folder):
+    recorder = make_recorder(folder)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    second = {**A, "learning_rate": 0.7}
+    recorder.exploit("b", "a", 2, second)  # b: a's weights after epoch 2
+    third = {**A, "learning_rate": 0.8}
+    recorder.exploit("c", "b", 4, third)  # c: b's after epoch 4, so two epochs are still a's
+    assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "a", second), (4, "b", third)]
+    assert lineage(recorder.trials["b"]) == [(0, None, A), (2, "a", second)]
+
+    # The same trial again: what it inherited before counts no more.
+    fourth = {**A, "learning_rate": 0.9}
+    recorder.exploit("c", "a", 5, fourth)
+    assert lineage(recorder.trials["c"]) == [(0, None, A), (5, "a", fourth)]
+    assert recorder.trials["c"].num_exploits == 2
+
+
+def test_the_first_epoch_after_an_exploit_names_the_donor(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    for name in "ab":
+        recorder.report(name, make_result(1))
+    recorder.exploit("b", "a", 1, C)
+    for epoch in (2, 3):
+        for name in "ab":
+            recorder.report(name, make_result(epoch))
+    recorder.close()
+    named = [
+        (row["trial_id"], row["epoch"], row["parent_trial_id"])
+        for row in rows(folder, RESULTS_FILE)
+        if row["parent_trial_id"] is not None
+    ]
+    assert named == [("b", 2, "a")]
+
+
+def test_a_donors_config_that_never_trained_is_no_past(folder):
+    recorder = make_recorder(folder)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    recorder.exploit("b", "a", 2, B)
+    recorder.exploit("c", "b", 2, C)  # b took a's weights and has not trained since
+    assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "b", C)]
+
+
+def test_a_given_config_is_not_kept_by_reference(folder):
+    recorder, config = make_recorder(folder), dict(A)
+    recorder.add("a", config)
+    config["learning_rate"] = 99.0
+    assert recorder.trials["a"].config == A
+
+
+@pytest.mark.parametrize(
+    ("pricing", "seconds", "cost"),
+    [
+        (Pricing(0, 2, None), 3600, None),
+        (Pricing(0, 2, 0.05), 3600, 0.1),
+        (Pricing(8, 8, 4.0), 900, 8.0),
+        (Pricing(0.5, 2, 1.0), 0, 0.0),
+    ],
+)
+def test_a_gang_costs_its_workers_by_the_hour(pricing, seconds, cost):
+    assert pricing.cost_usd(seconds) == (None if cost is None else pytest.approx(cost))
+
+
+def test_files_are_written_now_and_then_and_at_the_end(folder):
+    now_s = [0.0]
+    recorder = make_recorder(folder, clock=lambda: now_s[0])
+    recorder.add("a", A)
+
+    def num_written():
+        return len(rows(folder, RESULTS_FILE))
+
+    recorder.report("a", make_result(1))
+    assert num_written() == 1  # the first at once, so that a run can be looked at
+    recorder.report("a", make_result(2))
+    assert num_written() == 1
+    now_s[0] += FLUSH_INTERVAL_S
+    recorder.report("a", make_result(3))
+    assert num_written() == 3
+    recorder.report("a", make_result(4))
+    recorder.close()
+    assert [row["epoch"] for row in rows(folder, RESULTS_FILE)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("num_trials", [1, 20])
+def test_the_run_folder_holds_as_many_files_however_many_trials(folder, num_trials):
+    recorder = make_recorder(folder)
+    for index in range(num_trials):
+        recorder.add(f"t{index}", A)
+        recorder.report(f"t{index}", make_result(1))
+        recorder.finish(f"t{index}", "completed")
+    recorder.close()
+    assert {path.name for path in folder.path.iterdir()} == {
+        TRIALS_FILE,
+        RESULTS_FILE,
+        "tensorboard",
+    }
+    assert len(list(folder.tensorboard.rglob("*tfevents*"))) == num_trials
+
+
+def test_a_checkpoint_outside_the_run_keeps_its_address(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.report("a", make_result(1, checkpoint="s3://bucket/a/1"))
+    assert recorder.trials["a"].checkpoint == "s3://bucket/a/1"
+    recorder.report("a", make_result(2))  # an epoch that was not saved
+    assert recorder.trials["a"].checkpoint == "s3://bucket/a/1"
+
+
+def test_what_was_written_opens_in_the_analysis(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    recorder.report("a", make_result(1))
+    recorder.exploit("b", "a", 1, C)
+    recorder.finish("a", "failed", "loss must be finite")
+    recorder.close()
+    folder.write_json("sweep.json", {"schema_version": SCHEMA_VERSION})
+    folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, [])
+    run = load_run(folder.path)
+    assert run.trials["status"].to_pylist() == ["failed", "interrupted"]
+    assert len(run.results) == 1

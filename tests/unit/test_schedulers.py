@@ -1,0 +1,143 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from ray.tune.schedulers import (
+    AsyncHyperBandScheduler,
+    FIFOScheduler,
+    PopulationBasedTraining,
+)
+from sample_sweep import make_plan
+
+from sweeps.schedulers.from_ray import Explore, RecordedPBT, make_scheduler
+from sweeps.spaces import Choice, Uniform, image_space, mutable_part, sample_config
+from trainables.trial_config import TrialConfig
+
+SPACE = image_space(("resnet8", "resnet14"), (8, 16), image_size_px=32)
+MUTABLE = mutable_part(SPACE, None)
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def ignore(*exploit):
+    pass
+
+
+# --- explore -------------------------------------------------------------------------------------
+
+
+@given(seed=seeds)
+def test_exploring_stays_inside_the_space_and_what_can_change(seed):
+    explore = Explore(MUTABLE, seed)
+    config = donor = sample_config(SPACE, {"num_epochs": 3}, seed, 0).to_dict()
+    for _ in range(10):
+        config = explore(config)
+        TrialConfig.from_dict(config)
+        for name, value in config.items():
+            domain = MUTABLE.get(name)
+            if domain is None:
+                assert value == donor[name]
+            elif isinstance(domain, Choice):
+                assert value in domain.values
+            else:
+                assert domain.low * (1 - 1e-12) <= value <= domain.high * (1 + 1e-12)
+
+
+def test_the_same_seed_explores_the_same():
+    donor = sample_config(SPACE, {}, 0, 0).to_dict()
+
+    def walk(seed):
+        explore = Explore(MUTABLE, seed)
+        return [explore(donor) for _ in range(5)]
+
+    assert walk(3) == walk(3)
+    assert walk(3) != walk(4)
+
+
+def test_the_donors_config_is_left_alone():
+    donor = sample_config(SPACE, {}, 0, 0).to_dict()
+    before = dict(donor)
+    assert Explore(MUTABLE, 0)(donor) != before
+    assert donor == before
+
+
+def test_a_quarter_is_drawn_anew():
+    explore = Explore({"momentum": Uniform(0.5, 0.9)}, seed=0)
+    explored = [explore({"momentum": 0.7})["momentum"] for _ in range(1000)]
+    perturbed = np.isin(np.round(explored, 9), [0.56, 0.84])
+    assert 1 - perturbed.mean() == pytest.approx(0.25, abs=0.05)
+
+
+# --- Ray's schedulers ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("fifo", FIFOScheduler), ("asha", AsyncHyperBandScheduler), ("pbt", RecordedPBT)],
+)
+def test_the_plan_names_the_scheduler(name, kind):
+    assert type(make_scheduler(make_plan(scheduler=name), ignore)) is kind
+
+
+def test_the_first_objective_steers():
+    plan = make_plan(scheduler="pbt", objectives=("val_loss:min", "val_accuracy:max"))
+    scheduler = make_scheduler(plan, ignore)
+    assert (scheduler._metric, scheduler._mode, scheduler._time_attr) == (
+        "val_loss",
+        "min",
+        "epoch",
+    )
+
+
+def test_halving_takes_its_rungs_from_the_plan():
+    plan = make_plan(scheduler="asha", epochs=20, grace_epochs=2, reduction_factor=3)
+    rungs = make_scheduler(plan, ignore)._brackets[0]._rungs
+    assert [milestone for milestone, _ in rungs] == [18, 6, 2]
+
+
+@pytest.mark.parametrize("scheduler", ["asha", "pbt"])
+@pytest.mark.parametrize("epochs", [1, 2, 7])
+def test_a_short_sweep_has_a_scheduler(scheduler, epochs):
+    make_scheduler(make_plan(scheduler=scheduler, epochs=epochs, grace_epochs=5), ignore)
+
+
+def make_trial(trial_id, config=None, checkpoint=None):
+    return SimpleNamespace(trial_id=trial_id, config=config, checkpoint=checkpoint)
+
+
+def make_checkpoint(path):
+    return SimpleNamespace(path=path)
+
+
+def test_an_exploit_is_told_with_the_donors_epoch_and_the_new_config(monkeypatch):
+    told = []
+    scheduler = make_scheduler(make_plan(scheduler="pbt"), lambda *exploit: told.append(exploit))
+    victim, donor = make_trial("victim", {"momentum": 0.1}), make_trial("donor")
+
+    def take_over(self, controller, trial, trial_to_clone):
+        assert (trial, trial_to_clone) == (victim, donor)
+        trial.checkpoint = make_checkpoint("/runs/x/checkpoints/donor/epoch_0012")
+        trial.config = {"momentum": 0.9}
+
+    monkeypatch.setattr(PopulationBasedTraining, "_exploit", take_over)
+    scheduler._exploit(None, victim, donor)
+    assert told == [("victim", "donor", 12, {"momentum": 0.9})]
+
+
+def test_only_checkpoints_that_lie_in_storage_are_a_donors():
+    scheduler = make_scheduler(make_plan(scheduler="pbt"), ignore)
+    assert scheduler.donor_checkpoints() == set()
+    for index, checkpoint in enumerate([make_checkpoint("bucket/a/epoch_0001"), None, object()]):
+        scheduler._trial_state[index] = SimpleNamespace(last_checkpoint=checkpoint)
+    assert scheduler.donor_checkpoints() == {"bucket/a/epoch_0001"}
+
+
+def test_pbt_explores_with_our_space():
+    plan = make_plan(scheduler="pbt", mutate=("momentum",), seed=5)
+    scheduler = make_scheduler(plan, ignore)
+    donor = make_trial("donor", sample_config(plan.space, plan.fixed, 0, 0).to_dict())
+    explored, _ = scheduler._get_new_config(make_trial("victim"), donor)
+    assert explored == Explore(plan.mutable, 5)(donor.config)
+    assert {name for name in explored if explored[name] != donor.config[name]} == {"momentum"}
