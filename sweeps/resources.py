@@ -60,6 +60,11 @@ def plan_gangs(
         InputError: if they don't fit; the message shows the arithmetic.
     """
     total_cpus = sum(node.num_cpus for node in nodes)
+    if not total_cpus:
+        raise InputError(
+            "the cluster must have nodes with CPUs for workers when a sweep starts, got none; "
+            "raise min_workers in cluster.yaml and run ray up again"
+        )
     total_gpus = sum(node.num_gpus for node in nodes)
     gpus = (1.0 if total_gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
     slots = total_gpus / gpus if gpus else total_cpus

@@ -73,7 +73,6 @@ def test_a_gangs_gpus_are_those_of_its_workers():
             "3 workers that need 1 CPUs and 2 GPUs each, whole on one node, and there is "
             "room for 2 on 2 nodes",
         ),
-        ([], {}, "1 gangs x 1 workers = 1 workers that need 0.25 CPUs each, and there is 0 CPUs"),
     ],
 )
 def test_a_refusal_shows_its_arithmetic(nodes, asked, arithmetic):
@@ -84,6 +83,12 @@ def test_a_refusal_shows_its_arithmetic(nodes, asked, arithmetic):
     assert message.startswith("gangs x workers must fit the hardware, got ")
     assert message.endswith("; lower --gangs or --workers-per-trial")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("nodes", [[], [Node(0, 4)]])
+def test_a_cluster_without_cpus_is_refused(nodes):
+    with pytest.raises(InputError, match=r"must have nodes with CPUs .* got none; raise min_work"):
+        plan_gangs(nodes)
 
 
 def fits(nodes: list[Node], plan: GangPlan) -> bool:
