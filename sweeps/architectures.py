@@ -67,7 +67,7 @@ class Architectures:
         fastest = min(configs, key=lambda config: self._latencies.get(config).p50_ms)
         if self.refusal(fastest, slo_ms) is not None:
             raise InputError(
-                f"--latency-slo-ms must be >= {self._latencies.get(fastest).p50_ms:.3g} ms, the "
+                f"--latency-slo-ms must be >= {self._latencies.get(fastest).p50_ms:.6g} ms, the "
                 f"p50 of the fastest architecture in the space ({fastest.model}, width "
                 f"{fastest.width}), got {slo_ms:g}; raise it or add smaller --models or --widths"
             )

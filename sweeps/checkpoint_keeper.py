@@ -18,7 +18,7 @@ class CheckpointKeeper:
     def __init__(self) -> None:
         self._kept: dict[str, list[str]] = {}  # trial -> locations, oldest first
         self._deleter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
-        self._last: Future[None] | None = None
+        self._deletions: list[Future[None]] = []
 
     def add(self, trial_id: str, location: str, needed: set[str]) -> None:
         """Enter a trial's newest checkpoint; delete what became superfluous.
@@ -36,13 +36,18 @@ class CheckpointKeeper:
             superfluous = [old for old in kept[:-1] if not _is_needed(old, needed)]
             self._kept[trial] = [old for old in kept if old not in superfluous]
             for old in superfluous:
-                self._last = self._deleter.submit(delete_checkpoint, old)
+                self._deletions = [d for d in self._deletions if not _succeeded(d)]
+                self._deletions.append(self._deleter.submit(delete_checkpoint, old))
 
-    def close(self) -> None:
-        """Wait for the last deletion; raise what went wrong with it."""
+    def close(self) -> list[BaseException]:
+        """Wait for the last deletion; return what went wrong with any of them."""
         self._deleter.shutdown(wait=True)
-        if self._last is not None:
-            self._last.result()
+        errors = (deletion.exception() for deletion in self._deletions)
+        return [error for error in errors if error is not None]
+
+
+def _succeeded(deletion: Future[None]) -> bool:
+    return deletion.done() and deletion.exception() is None
 
 
 def _is_needed(location: str, needed: set[str]) -> bool:

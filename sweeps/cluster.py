@@ -6,9 +6,11 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import ray
 
@@ -16,6 +18,8 @@ from sweeps.resources import GangPlan, Node
 from trainables.errors import InputError
 from trainables.gang import driver_environment
 from trainables.gang_trial import TRIAL_SLOT
+
+START_HINT: Final = f"start it with ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
 
 
 @dataclass(frozen=True)
@@ -87,19 +91,19 @@ def running_cluster(address: str) -> Iterator[Cluster]:
     Raises:
         InputError: if there is none, or none of its nodes carries `trial_slot`.
     """
+    _check_reachable(address)
     _set_environment(num_gangs=8)
     try:
         ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"--address must be a running Ray cluster, got {address} ({error}); start one with "
-            f"ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
+            f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}"
         ) from None
     try:
         if not ray.cluster_resources().get(TRIAL_SLOT):
             raise InputError(
                 f"--address must be a cluster whose head carries {TRIAL_SLOT}, got {address} "
-                f"without; start it with ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
+                f"without; {START_HINT}"
             )
         scratch = tempfile.mkdtemp(prefix="paretune-")
         try:
@@ -108,6 +112,23 @@ def running_cluster(address: str) -> Iterator[Cluster]:
             shutil.rmtree(scratch, ignore_errors=True)
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Look whether something listens: Ray itself waits for minutes.
+
+    Raises:
+        InputError: if nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # `auto`, which Ray looks up at once
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(
+            f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}"
+        ) from None
 
 
 def cluster_nodes() -> list[Node]:

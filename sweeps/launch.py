@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import ray
 from ray import tune
 from rich.console import Console
 
@@ -136,6 +138,8 @@ def _train(
 ) -> dict[str, Any]:
     """Train the trials on gangs; return the sweep's totals."""
     storage = plan.spec.storage or str(folder.checkpoints)
+    if "://" not in storage:  # each process has its own working folder
+        storage = str(Path(storage).absolute())
     progress = Progress(
         recorder,
         shown,
@@ -147,8 +151,9 @@ def _train(
     )
     with hold_gangs(plan.gangs, data, cluster, storage) as desk:
         progress.start()
+        keeper = CheckpointKeeper()
         try:
-            keeper = CheckpointKeeper()
+            random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
             scheduler = make_scheduler(plan, recorder.exploit)
             callback = SweepCallback(
                 recorder,
@@ -177,10 +182,13 @@ def _train(
                 raise_on_failed_trial=False,
                 verbose=0,
             )
-            keeper.close()
+            recorder.settle(ray.get(desk.ledger.remote()))
         finally:
+            errors = keeper.close()
             recorder.close()
             progress.stop()
+            if errors:
+                shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
     return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
 
 
@@ -206,4 +214,4 @@ def _say_plan(
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         f"run folder {folder.path}",
     ):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)

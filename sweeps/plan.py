@@ -74,12 +74,19 @@ def plan_sweep(
     if batch_size % gangs.workers_per_gang:
         raise InputError(
             f"--batch-size must be a multiple of {gangs.workers_per_gang} workers, got "
-            f"{batch_size}; try {batch_size - batch_size % gangs.workers_per_gang}"
+            f"{batch_size}; try {_whole_batch(batch_size, gangs)}"
         )
     is_pbt = spec.scheduler == "pbt"
     small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
     models = spec.models or (large if has_gpus else small)
     widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
+    if is_pbt and (spec.perturbation_epochs or 1) >= num_epochs:
+        raise InputError(
+            f"--perturbation-epochs must be < {num_epochs} epochs, got {spec.perturbation_epochs}; "
+            "lower it, or no trial ever exploits another"
+        )
+    if is_pbt and spec.trials == 1:
+        raise InputError("--trials must be >= 2 for a population, got 1; add some")
     space = image_space(models, widths, image_size_px=data.input_shape[1])
     fixed = {
         "batch_size": batch_size,
@@ -108,4 +115,9 @@ def _default_batch_size(num_train: int, gangs: GangPlan, has_gpus: bool) -> int:
     size = 512 if has_gpus else 128
     while size > 2 * gangs.workers_per_gang and num_train // size < MIN_STEPS_PER_EPOCH:
         size //= 2
-    return size - size % gangs.workers_per_gang
+    return _whole_batch(size, gangs)
+
+
+def _whole_batch(size: int, gangs: GangPlan) -> int:
+    """Return the largest batch up to `size` that the workers share evenly, and not in nothing."""
+    return max(gangs.workers_per_gang, size - size % gangs.workers_per_gang)

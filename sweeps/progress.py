@@ -76,13 +76,16 @@ class Progress:
     def _show(self) -> None:
         if not self._console.is_terminal:
             while not self._stopping.wait(PLAIN_INTERVAL_S):
-                self._console.print(self.line(), highlight=False, soft_wrap=True)
-            self._console.print(self.line(), highlight=False, soft_wrap=True)
+                self._print_line()
+            self._print_line()
             return
         with Live(self.table(), console=self._console, auto_refresh=False) as live:
             while not self._stopping.wait(0.5):
                 live.update(self.table(), refresh=True)
             live.update(self.table(), refresh=True)
+
+    def _print_line(self) -> None:
+        self._console.print(self.line(), highlight=False, markup=False, soft_wrap=True)
 
     def line(self) -> str:
         """Return the state in one line."""
@@ -97,7 +100,7 @@ class Progress:
         """Return the live table."""
         trials = list(self._recorder.trials.values())
         front = self._front(trials)
-        table = Table(title=self._title, title_justify="left", expand=False)
+        table = Table(title=Text(self._title), title_justify="left", expand=False)
         table.add_column("trial")
         table.add_column("state")
         table.add_column("epoch", justify="right")
@@ -167,9 +170,12 @@ class Progress:
         ended = [t.epoch for t in trials if t.status in ("completed", "stopped", "failed")]
         is_known = len(ended) >= 3
         expected = sum(ended) / len(ended) if is_known else self._num_epochs
-        waiting = [t.epoch for t in trials if t.status in ("pending", "running", "paused")]
-        left = sum(max(0.0, expected - epoch) for epoch in waiting)
-        done = sum(ended) + sum(waiting)
+        running = [t.epoch for t in trials if t.status in ("running", "paused")]
+        num_pending = sum(t.status == "pending" for t in trials)
+        # One that has outlasted the mean is taken to train to its end.
+        ends = (expected if epoch < expected else self._num_epochs for epoch in running)
+        left = num_pending * expected + sum(ends) - sum(running)
+        done = sum(ended) + sum(running)
         if not done or not left:
             return ""
         seconds = (self._clock() - self._started_s) / done * left

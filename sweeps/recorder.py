@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,16 @@ class Pricing:
         return gang_seconds / 3600 * self.workers_per_gang * self.usd_per_worker_hour
 
 
+@dataclass(frozen=True)
+class _Exploit:
+    """What a trial will be once it has trained with the donor's weights."""
+
+    donor_id: str
+    donor_epoch: int
+    config: Mapping[str, Any]
+    lineage: list[dict[str, Any]]
+
+
 class SweepRecorder:
     """Keeps a record per trial and writes the run folder.
 
@@ -113,14 +124,16 @@ class SweepRecorder:
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
         self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
-        self._donors: dict[str, str] = {}  # of trials that exploited and have not reported since
+        self._exploits: dict[str, _Exploit] = {}  # of trials that have not reported since
         self._flushed_s = -math.inf
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Enter a trial that waits for its gang."""
         lineage = [{"from_epoch": 0, "parent_trial_id": None, "config": json.dumps(dict(config))}]
         record = TrialRecord(trial_id, dict(config), lineage=lineage)
-        record.reproduce = f"python -m sweeps.reproduce {self._folder.path} {trial_id}"
+        record.reproduce = shlex.join(
+            ["python", "-m", "sweeps.reproduce", str(self._folder.path), trial_id]
+        )
         self._set_architecture(record)
         self.trials[trial_id] = record
 
@@ -142,16 +155,18 @@ class SweepRecorder:
     def report(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Enter an epoch's result."""
         record = self.trials[trial_id]
-        for name in ("epoch", "train_loss", "val_loss", "val_accuracy", "gang_seconds"):
+        exploit = self._exploits.pop(trial_id, None)
+        if exploit is not None:
+            self._become(record, exploit)
+        for name in ("epoch", "train_loss", "val_loss", "val_accuracy"):
             setattr(record, name, result[name])
-        record.gpu_seconds = record.gang_seconds * self._pricing.gpus_per_gang
-        record.cost_usd = self._pricing.cost_usd(record.gang_seconds)
+        self._charge(record, result["gang_seconds"])
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
         row.update(
             trial_id=trial_id,
-            parent_trial_id=self._donors.pop(trial_id, None),
+            parent_trial_id=None if exploit is None else exploit.donor_id,
             gpu_seconds=record.gpu_seconds,
             cost_usd=record.cost_usd,
         )
@@ -162,22 +177,36 @@ class SweepRecorder:
     def exploit(
         self, trial_id: str, donor_id: str, donor_epoch: int, config: Mapping[str, Any]
     ) -> None:
-        """Note that a trial goes on from a donor's checkpoint with another config."""
-        record, donor = self.trials[trial_id], self.trials[donor_id]
+        """Note that a trial will go on from a donor's checkpoint with another config.
+
+        Its record changes with its next report: until then its figures and checkpoint are those of
+        what it was.
+        """
+        donor = self.trials[donor_id]
         inherited = [step for step in donor.lineage if step["from_epoch"] < donor_epoch]
-        record.config = dict(config)
-        record.lineage = [
-            *inherited,
-            {
-                "from_epoch": donor_epoch,
-                "parent_trial_id": donor_id,
-                "config": json.dumps(dict(config)),
-            },
-        ]
-        record.parent_trial_id, record.parent_epoch = donor_id, donor_epoch
+        step = {
+            "from_epoch": donor_epoch,
+            "parent_trial_id": donor_id,
+            "config": json.dumps(dict(config)),
+        }
+        self._exploits[trial_id] = _Exploit(donor_id, donor_epoch, config, [*inherited, step])
+
+    def _become(self, record: TrialRecord, exploit: _Exploit) -> None:
+        record.config = dict(exploit.config)
+        record.lineage = exploit.lineage
+        record.parent_trial_id, record.parent_epoch = exploit.donor_id, exploit.donor_epoch
         record.num_exploits += 1
-        self._donors[trial_id] = donor_id
         self._set_architecture(record)
+
+    def settle(self, gang_seconds: Mapping[str, float]) -> None:
+        """Enter what each trial held a gang for, lost and failed epochs included."""
+        for trial_id, seconds in gang_seconds.items():
+            self._charge(self.trials[trial_id], seconds)
+
+    def _charge(self, record: TrialRecord, gang_seconds: float) -> None:
+        record.gang_seconds = gang_seconds
+        record.gpu_seconds = gang_seconds * self._pricing.gpus_per_gang
+        record.cost_usd = self._pricing.cost_usd(gang_seconds)
 
     def finish(self, trial_id: str, status: TrialStatus, reason: str | None = None) -> None:
         """Note how a trial ended."""

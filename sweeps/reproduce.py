@@ -42,12 +42,14 @@ class Reproduction:
         trial: id of the trial.
         data_dir: where the data lies now, if it moved.
         out: folder for the checkpoint and the log; None: RUN/reproduced/TRIAL.
+        overwrite: delete what lies in `out`, if it was made by this command.
     """
 
     run: Annotated[Path, tyro.conf.Positional]
     trial: Annotated[str, tyro.conf.Positional]
     data_dir: str | None = None
     out: Path | None = None
+    overwrite: bool = False
 
 
 def main() -> None:
@@ -68,7 +70,7 @@ def reproduce(request: Reproduction) -> int:
     sweep, row = _read(request.run, request.trial)
     data = _load_data(sweep, request.data_dir)
     out = request.out or request.run / "reproduced" / request.trial
-    folder = RunFolder(out, overwrite=False)
+    folder = RunFolder(out, overwrite=request.overwrite)
     gangs = plan_gangs(
         [local_node()],
         gangs=1,
@@ -79,7 +81,8 @@ def reproduce(request: Reproduction) -> int:
     gangs = dataclasses.replace(gangs, threads_per_worker=sweep["gangs"]["threads_per_worker"])
     console = Console()
     console.print(f"training {request.trial} again: {row['epoch']} epochs", highlight=False)
-    folder.path.mkdir(parents=True)
+    folder.create()
+    folder.write_json(SWEEP_FILE, {**sweep, "reproduces": request.trial})
     with quiet(folder.log_path) as shown, local_cluster(gangs) as cluster:
         with hold_gangs(gangs, data, cluster, str(folder.path)) as desk:
             result = _follow(desk, request.trial, row, folder.path, shown)
@@ -95,8 +98,11 @@ def _read(run: Path, trial: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the content of `sweep.json` and the trial's row."""
     if not (run / SWEEP_FILE).is_file():
         raise InputError(f"RUN must be a run folder, got {run} without {SWEEP_FILE}; name another")
-    sweep = json.loads((run / SWEEP_FILE).read_text(encoding="utf-8"))
-    rows = {row["trial_id"]: row for row in pq.read_table(run / TRIALS_FILE).to_pylist()}
+    try:
+        sweep = json.loads((run / SWEEP_FILE).read_text(encoding="utf-8"))
+        rows = {row["trial_id"]: row for row in pq.read_table(run / TRIALS_FILE).to_pylist()}
+    except (OSError, ValueError) as error:  # ArrowInvalid and JSONDecodeError are ValueErrors
+        raise InputError(f"RUN must be a whole run folder, got {run} ({error})") from None
     if trial not in rows:
         raise InputError(
             f"TRIAL must be a trial of {run}, got {trial!r}; it has {', '.join(list(rows)[:8])} …"

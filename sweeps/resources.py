@@ -6,12 +6,14 @@ so no trial can hold what a gang waits for; what remains is arithmetic, done her
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainables.errors import InputError
 
 MIN_CPUS_PER_WORKER = 0.25
 """Workers may share cores down to this; fewer would mostly wait for one another."""
+
+_TOLERANCE = 1e-6  # of sums of fractions
 
 
 @dataclass(frozen=True)
@@ -67,31 +69,49 @@ def plan_gangs(
         )
     total_gpus = sum(node.num_gpus for node in nodes)
     gpus = (1.0 if total_gpus else 0.0) if gpus_per_worker is None else gpus_per_worker
+    if gpus > 1 and gpus != int(gpus):
+        raise InputError(
+            f"--gpus-per-worker must be whole above 1, got {gpus:g}; a fraction shares one GPU"
+        )
     slots = total_gpus / gpus if gpus else total_cpus
     workers = workers_per_gang or (2 if slots >= 2 else 1)
     if gangs is None:
         gangs = max(1, int(slots // workers) if gpus else int(total_cpus // 4))
     num_workers = gangs * workers
     share = total_cpus / num_workers
-    cpus = min(share, 1.0) if gpus or share < 1 else float(int(share))
-    plan = GangPlan(gangs, workers, cpus, gpus, max(1, int(share)))
-    if cpus < MIN_CPUS_PER_WORKER:
+    plan = GangPlan(gangs, workers, min(share, 1.0), gpus, max(1, int(share)))
+    if share < MIN_CPUS_PER_WORKER:
         raise _does_not_fit(plan, f"{MIN_CPUS_PER_WORKER:g} CPUs each", f"{total_cpus:g} CPUs")
-    if num_workers * gpus > total_gpus:
+    if num_workers * gpus > total_gpus + _TOLERANCE:
         raise _does_not_fit(plan, f"{gpus:g} GPUs each", f"{total_gpus:g} GPUs")
+    # Workers sit whole on a node: take the largest share of the CPUs with which all find a place.
+    for cpus in _shares(share, has_gpus=gpus > 0):
+        plan = replace(
+            plan, cpus_per_worker=cpus, threads_per_worker=max(1, int(share if gpus else cpus))
+        )
+        if sum(_num_placed(node, plan) for node in nodes) >= num_workers:
+            return plan
     num_placed = sum(_num_placed(node, plan) for node in nodes)
-    if num_placed < num_workers:
-        need = f"{cpus:g} CPUs and {gpus:g} GPUs each, whole on one node"
-        raise _does_not_fit(plan, need, f"room for {num_placed} on {len(nodes)} nodes")
-    return plan
+    need = f"{plan.cpus_per_worker:g} CPUs and {gpus:g} GPUs each, whole on one node"
+    raise _does_not_fit(plan, need, f"room for {num_placed} on {len(nodes)} nodes")
+
+
+def _shares(share: float, *, has_gpus: bool) -> list[float]:
+    """Return the CPUs that a worker may reserve, the most first; a GPU's worker needs one."""
+    most = 1 if has_gpus else int(share)
+    whole = [float(cpus) for cpus in range(most, 0, -1)] if share >= 1 else []
+    parts = [share, 0.5, MIN_CPUS_PER_WORKER]
+    return whole + [part for part in parts if part < 1 and part <= share]
 
 
 def _num_placed(node: Node, plan: GangPlan) -> int:
-    """Return how many workers fit on a node."""
-    by_cpu = (node.num_cpus + 1e-6) // plan.cpus_per_worker
-    if not plan.gpus_per_worker:
-        return int(by_cpu)
-    return int(min(by_cpu, (node.num_gpus + 1e-6) // plan.gpus_per_worker))
+    """Return how many workers fit on a node; a fraction of a GPU lies on a single one."""
+    by_cpu = int((node.num_cpus + _TOLERANCE) // plan.cpus_per_worker)
+    gpus = plan.gpus_per_worker
+    if not gpus:
+        return by_cpu
+    by_gpu = node.num_gpus // gpus if gpus >= 1 else node.num_gpus * int(1 / gpus + _TOLERANCE)
+    return min(by_cpu, int(by_gpu))
 
 
 def _does_not_fit(plan: GangPlan, need: str, there_is: str) -> InputError:

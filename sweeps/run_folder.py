@@ -30,12 +30,15 @@ class RunFolder:
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path = path.absolute()
-        self._check(overwrite)
+        self._overwrite = overwrite
+        self._check()
         self.log_path = self.path / "sweep.log"
 
-    def _check(self, overwrite: bool) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"--out must be a folder, got the file {self.path}; name another")
+    def _check(self) -> None:
+        if self.path.is_symlink() or (self.path.exists() and not self.path.is_dir()):
+            raise InputError(
+                f"--out must be a folder, got the file or link {self.path}; name another"
+            )
         parent = next(folder for folder in (self.path, *self.path.parents) if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
             raise InputError(
@@ -44,7 +47,7 @@ class RunFolder:
             )
         if self._is_empty():
             return
-        if not overwrite:
+        if not self._overwrite:
             raise InputError(
                 f"--out must be a new or empty folder, got {self.path} in use; name another or "
                 "add --overwrite to delete it"
@@ -59,7 +62,12 @@ class RunFolder:
         return not self.path.is_dir() or not any(self.path.iterdir())
 
     def create(self) -> None:
-        """Make the folder; delete the run that it held."""
+        """Make the folder; delete the run that it held.
+
+        Raises:
+            InputError: if someone else has taken it since.
+        """
+        self._check()
         if not self._is_empty():
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)

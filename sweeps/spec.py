@@ -8,12 +8,15 @@ import io
 import re
 import sys
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import tyro
 
 from analysis.records import Objective
 from trainables.errors import InputError
+
+STEERING_COLUMNS: Final = ("val_accuracy", "val_loss", "train_loss")
+"""Columns that every epoch reports, and so what a scheduler can decide by."""
 
 SchedulerName = Literal["fifo", "asha", "pbt"]
 
@@ -97,17 +100,30 @@ class SweepSpec:
         _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
         _require("seed", self.seed, ">= 0", lambda value: value >= 0)
         _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
-        if self.objectives is not None:
-            self._check_objectives(self.objectives)
+        for name in ("models", "widths", "objectives"):
+            _require(name, getattr(self, name), "at least one value", len)
+        if self.storage is not None and "?" in self.storage:
+            raise InputError(
+                f"--storage must be a folder or URI without a query, got {self.storage}; set "
+                "endpoints in the environment (AWS_ENDPOINT_URL)"
+            )
+        self._check_objectives(self.objectives or ())
 
     def _check_objectives(self, objectives: tuple[str, ...]) -> None:
-        if not objectives:
-            raise InputError("--objectives must be at least one column:direction, got none")
-        for text in objectives:
+        for index, text in enumerate(objectives):
             try:
                 objective = Objective.parse(text)
             except ValueError as error:
                 raise InputError(f"--{error}") from None
+            if index == 0 and self.scheduler != "fifo" and objective.column not in STEERING_COLUMNS:
+                raise InputError(
+                    f"--objectives must begin with what {self.scheduler} can steer by, got {text}; "
+                    f"begin with one of {', '.join(STEERING_COLUMNS)}"
+                )
+            if objective.column in (Objective.parse(other).column for other in objectives[:index]):
+                raise InputError(
+                    f"--objectives must name a column once, got {objective.column} again; drop one"
+                )
             if objective.column == "cost_usd" and self.price_usd_per_hour is None:
                 raise InputError(
                     "--price-usd-per-hour must be given for the objective cost_usd, got none; "

@@ -25,6 +25,20 @@ def open_location(location: str) -> tuple[pyarrow.fs.FileSystem, str]:
     return pyarrow.fs.LocalFileSystem(), str(Path(location).absolute())
 
 
+def checkpoint_location(root: str, trial_id: str, epoch: int, lease_id: int) -> str:
+    """Return where a trial's checkpoint goes.
+
+    After an exploit a trial passes an epoch a second time, on another lease: the name must not
+    come again, since the first may still be read, or be about to be deleted.
+    """
+    return f"{root}/{trial_id}/epoch_{epoch:04d}-{lease_id}"
+
+
+def checkpoint_epoch(location: str) -> int:
+    """Return the epoch of a checkpoint from its location."""
+    return int(location.rsplit("/epoch_", 1)[1].partition("-")[0])
+
+
 def write_checkpoint(state: dict[str, Any], location: str) -> None:
     """Write a trial's state into the checkpoint folder at `location`, atomically."""
     from trainables import checkpoint

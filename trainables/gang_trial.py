@@ -7,9 +7,9 @@ checkpoint whose location is all that Tune ever handles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import ray
 from ray import tune
@@ -17,7 +17,7 @@ from ray import tune
 # Tune's own type for what `save` returns and `restore` takes; it has no public name.
 from ray.train._internal.session import _TrainingResult
 
-from trainables.checkpoint_store import open_location
+from trainables.checkpoint_store import checkpoint_epoch, checkpoint_location, open_location
 from trainables.lease import (
     Finished,
     Lost,
@@ -34,6 +34,9 @@ MAX_LOSSES_PER_EPOCH: Final = 3
 
 TRIAL_SLOT: Final = "trial_slot"
 """The resource that a trial actor takes: never a worker's CPU, so nothing waits in a circle."""
+
+
+Result = TypeVar("Result")
 
 
 class TrialFailedError(RuntimeError):
@@ -94,30 +97,32 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         Raises:
             TrialFailedError: if the trial failed, or its gang was lost too often.
         """
+        return self._despite_losses(lambda: self._train_to(self._epoch + 1))
+
+    def _despite_losses(self, action: Callable[[], Result]) -> Result:
+        """Return what `action` returns; a lost gang sends it back to the last checkpoint."""
         losses: list[str] = []
         while len(losses) < MAX_LOSSES_PER_EPOCH:
             try:
-                return self._train_to(self._epoch + 1)
+                return action()
             except _GangLostError as loss:
                 self._ticket = None
                 losses.append(str(loss))
         raise TrialFailedError(
-            f"its gang was lost {len(losses)} times in epoch {self._epoch + 1}: {'; '.join(losses)}"
+            f"its gang was lost {len(losses)} times after epoch {self._epoch}: {'; '.join(losses)}"
         )
 
     def _train_to(self, epoch: int) -> dict[str, Any]:
         """Train up to `epoch`; more than one epoch only where a loss took some away."""
         num_epochs = int(self._trial_config["num_epochs"])
         trained = self._start_on_gang()
-        while True:
-            next_epoch = trained + 1
-            is_due = next_epoch % self._settings.checkpoint_epochs == 0 or next_epoch >= num_epochs
-            finished = self._order(TrainEpoch(self._location(next_epoch) if is_due else None))
-            trained = int(finished.result["epoch"])
+        while trained < epoch:
+            trained += 1
+            is_due = trained % self._settings.checkpoint_epochs == 0 or trained >= num_epochs
+            finished = self._order(TrainEpoch(self._location(trained) if is_due else None))
+            assert finished.result["epoch"] == trained
             if is_due:
                 self._keep(finished.result["checkpoint"], trained)
-            if trained >= epoch:
-                break
         self._epoch = trained
         assert self._ticket is not None
         return {
@@ -147,7 +152,9 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         return reply
 
     def _location(self, epoch: int) -> str:
-        return f"{self._settings.checkpoint_root}/{self.trial_id}/epoch_{epoch:04d}"
+        assert self._ticket is not None
+        root, lease_id = self._settings.checkpoint_root, self._ticket.lease_id
+        return checkpoint_location(root, self.trial_id, epoch, lease_id)
 
     def _keep(self, checkpoint: str, epoch: int) -> None:
         self._checkpoint, self._saved_epoch = checkpoint, epoch
@@ -159,19 +166,28 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         where the checkpoint stays.
         """
         if self._saved_epoch != self._epoch:
-            finished = self._order(Save(self._location(self._epoch)))
-            self._keep(finished.result["checkpoint"], self._epoch)
+            self._despite_losses(self._save_now)
         assert self._checkpoint is not None, "Tune saves after a result only"
         filesystem, path = open_location(self._checkpoint)
-        metrics = {**(self._last_result or {}), "checkpoint_location": self._checkpoint}
-        return _TrainingResult(tune.Checkpoint(path, filesystem=filesystem), metrics)
+        checkpoint = tune.Checkpoint(path, filesystem=filesystem)
+        return _TrainingResult(checkpoint, dict(self._last_result or {}))
+
+    def _save_now(self) -> None:
+        trained = self._start_on_gang()
+        while trained < self._epoch:  # a loss took some epochs away
+            trained = int(self._order(TrainEpoch()).result["epoch"])
+        finished = self._order(Save(self._location(trained)))
+        self._keep(finished.result["checkpoint"], trained)
 
     def restore(self, checkpoint_path: _TrainingResult) -> None:
         """Take over a checkpoint: this trial's own, or a PBT donor's."""
         metrics = checkpoint_path.metrics
         self._iteration = metrics.get("training_iteration", 0)
         self._time_total = metrics.get("time_total_s", 0.0)
-        self._keep(metrics["checkpoint_location"], int(metrics["epoch"]))
+        # Tune may pair a checkpoint with metrics of another epoch, so only its path counts.
+        trial_id, name = checkpoint_path.checkpoint.path.rsplit("/", 2)[1:]
+        location = f"{self._settings.checkpoint_root}/{trial_id}/{name}"
+        self._keep(location, checkpoint_epoch(location))
         self._epoch = self._saved_epoch
 
     def cleanup(self) -> None:

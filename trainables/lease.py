@@ -141,6 +141,10 @@ class NoGangLeftError(RuntimeError):
     """Every gang of the sweep was closed, so no lease can ever be given."""
 
 
+class LeaseVoidError(RuntimeError):
+    """The trial was over, or asked again, before a gang was free for this request."""
+
+
 # --- The desk ------------------------------------------------------------------------------------
 
 
@@ -148,7 +152,6 @@ class NoGangLeftError(RuntimeError):
 class _Lease:
     ticket: Ticket
     started_s: float
-    has_failed: bool = False
 
 
 @dataclass
@@ -196,6 +199,7 @@ class LeaseDesk:
         self._leases: dict[str, int] = {}  # trial_id -> gang
         self._seconds_before: dict[str, float] = defaultdict(float)  # of ended leases, by trial
         self._num_leases = 0
+        self._num_requests: dict[str, int] = defaultdict(int)  # by trial; only the last counts
         self._is_closing = False
         self._changed = asyncio.Condition()
 
@@ -254,7 +258,8 @@ class LeaseDesk:
         deadline_s = self._clock() + FAILURE_GRACE_S
         while self._clock() < deadline_s:
             missing = [rank for rank in state.workers if rank not in state.outcomes]
-            if (state.generation, state.order_number) != (generation, order_number) or not missing:
+            is_past = (state.generation, state.order_number) != (generation, order_number)
+            if is_past or state.order is None or not missing:
                 return
             alive = [await self._is_alive(state.workers[rank]) for rank in missing]
             if not all(alive):
@@ -283,16 +288,13 @@ class LeaseDesk:
         """Answer the trial once every outcome, or every one that will come, is there."""
         failures = [o for _, o in sorted(state.outcomes.items()) if isinstance(o, Failed)]
         first = state.outcomes.get(0)
-        lease = state.lease
         reply: Reply
         if failures:
             reply = TrialFailure(failures[0].reason, failures[0].traceback)
             state.was_failed = True
-            if lease is not None:
-                lease.has_failed = True
         else:
             assert isinstance(first, Done)
-            seconds = 0.0 if lease is None else self._gang_seconds(lease)
+            seconds = 0.0 if state.lease is None else self._gang_seconds(state.lease)
             reply = Finished(first.result, seconds, state.generation)
         state.order, state.outcomes = None, {}
         if state.reply is not None and not state.reply.done():
@@ -306,10 +308,14 @@ class LeaseDesk:
 
         Raises:
             NoGangLeftError: if every gang was closed.
+            LeaseVoidError: if the trial was released, or asked again, in the meantime.
         """
         async with self._changed:
             self._end_lease(trial_id)
+            request = self._num_requests[trial_id]
             while True:
+                if self._is_closing or self._num_requests[trial_id] != request:
+                    raise LeaseVoidError(f"{trial_id} needs no gang any more")
                 if all(state.close_reason is not None for state in self._gangs):
                     raise NoGangLeftError(self._gangs[0].close_reason)
                 for index, state in enumerate(self._gangs):
@@ -327,6 +333,8 @@ class LeaseDesk:
             state = self._gangs[ticket.gang]
             if state.lease is None or state.lease.ticket != ticket:
                 return Lost("the lease is no longer valid")
+            if isinstance(state.order, Restart):
+                return Lost("the gang starts again")
             if isinstance(order, Start) and state.was_failed:
                 order = replace(order, is_after_failure=True)
                 state.was_failed = False
@@ -372,6 +380,14 @@ class LeaseDesk:
                 self._drop_lease(state, "the sweep is over")
             self._changed.notify_all()
 
+    async def ledger(self) -> dict[str, float]:
+        """Return the seconds for which each trial has held a gang, running leases included."""
+        seconds = dict(self._seconds_before)
+        for state in self._gangs:
+            if state.lease is not None:
+                seconds[state.lease.ticket.trial_id] = self._gang_seconds(state.lease)
+        return seconds
+
     async def snapshot(self) -> list[dict[str, Any]]:
         """Tell of each gang: index, generation, whether it is ready, and whose it is."""
         return [
@@ -394,6 +410,8 @@ class LeaseDesk:
         return before + self._clock() - lease.started_s
 
     def _end_lease(self, trial_id: str) -> None:
+        self._num_requests[trial_id] += 1
+        self._changed.notify_all()
         gang = self._leases.pop(trial_id, None)
         if gang is None:
             return
@@ -403,7 +421,6 @@ class LeaseDesk:
             state.lease = None
             if state.reply is not None and not state.reply.done():
                 state.reply.set_result(Lost("the lease was ended"))
-            self._changed.notify_all()
 
     def _drop_lease(self, state: _Gang, reason: str) -> None:
         if state.reply is not None and not state.reply.done():

@@ -16,6 +16,7 @@ from ray.tune.schedulers import (
 
 from sweeps.plan import SweepPlan
 from sweeps.spaces import Space
+from trainables.checkpoint_store import checkpoint_epoch
 
 OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
 """Hears of (trial id, donor id, the donor's epoch, the new config)."""
@@ -55,7 +56,7 @@ class RecordedPBT(PopulationBasedTraining):  # type: ignore[misc]  # Ray's class
 
     def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
         super()._exploit(tune_controller, trial, trial_to_clone)
-        epoch = int(trial.checkpoint.path.rsplit("_", 1)[1])
+        epoch = checkpoint_epoch(trial.checkpoint.path)
         self._on_exploit(trial.trial_id, trial_to_clone.trial_id, epoch, trial.config)
 
     def donor_checkpoints(self) -> set[str]:

@@ -174,8 +174,10 @@ def test_a_failing_trial_and_a_killed_worker_cost_no_other_trial(
 def kill_a_worker(run: Path, killed: list[int]) -> None:
     """Kill a DDP worker as soon as a sound trial has reported."""
     wait_until(
-        lambda: (run / "results.parquet").exists()
-        and any(row["trial_id"] != "trial_0000" for row in read(run, "results"))
+        lambda: (
+            (run / "results.parquet").exists()
+            and any(row["trial_id"] != "trial_0000" for row in read(run, "results"))
+        )
     )
     workers = [pid for pid, name in descendants(os.getpid()).items() if "ray::RayTrain" in name]
     os.kill(workers[0], signal.SIGKILL)

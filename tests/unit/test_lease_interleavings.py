@@ -16,6 +16,7 @@ from trainables.lease import (
     Failed,
     Finished,
     LeaseDesk,
+    LeaseVoidError,
     Order,
     Outcome,
     Start,
@@ -77,7 +78,10 @@ class Turmoil:
         num_trained = 0
         while num_trained < self.NUM_EPOCHS:
             await self.dawdle()
-            ticket = await self._desk.lease(trial_id)
+            try:
+                ticket = await self._desk.lease(trial_id)
+            except LeaseVoidError:  # released while it waited
+                continue
             snapshot = (await self._desk.snapshot())[ticket.gang]
             if snapshot["trial_id"] == trial_id:  # else it was lost again already
                 holders = [s["trial_id"] for s in await self._desk.snapshot() if s["trial_id"]]

@@ -70,7 +70,7 @@ def test_a_gangs_gpus_are_those_of_its_workers():
         (
             [Node(8, 3), Node(8, 3)],
             {"gpus_per_worker": 2, "gangs": 3, "workers_per_gang": 1},
-            "3 workers that need 1 CPUs and 2 GPUs each, whole on one node, and there is "
+            "3 workers that need 0.25 CPUs and 2 GPUs each, whole on one node, and there is "
             "room for 2 on 2 nodes",
         ),
     ],
