@@ -180,9 +180,8 @@ def _draw_scatter(
     axes.scatter(*points[num_front:].T, s=size, alpha=alpha, linewidths=0, zorder=1, **faint)
     axes.scatter(*points[:num_front].T, s=44, edgecolors="white", linewidths=0.8, zorder=4, **solid)
     knee = points[_knee_index(ranking)]
-    axes.scatter(
-        *knee, s=150, facecolors="none", edgecolors=look.KNEE_COLOUR, linewidths=2, zorder=5
-    )
+    ring = {"facecolors": "none", "edgecolors": look.KNEE_COLOUR, "linewidths": 2}
+    axes.scatter(*knee, s=150, zorder=5, clip_on=False, **ring)
     return points, line
 
 

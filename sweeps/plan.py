@@ -80,10 +80,11 @@ def plan_sweep(
     small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
     models = spec.models or (large if has_gpus else small)
     widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
-    if is_pbt and (spec.perturbation_epochs or 1) >= num_epochs:
+    perturbation_epochs = spec.perturbation_epochs or max(1, num_epochs // 6)
+    if is_pbt and perturbation_epochs >= num_epochs:
         raise InputError(
-            f"--perturbation-epochs must be < {num_epochs} epochs, got {spec.perturbation_epochs}; "
-            "lower it, or no trial ever exploits another"
+            f"--perturbation-epochs must be < {num_epochs} epochs, or no trial ever exploits "
+            f"another, got {perturbation_epochs}; lower it or raise --epochs"
         )
     if is_pbt and spec.trials == 1:
         raise InputError("--trials must be >= 2 for a population, got 1; add some")
@@ -106,7 +107,7 @@ def plan_sweep(
         objectives=spec.resolved_objectives(),
         num_trials=spec.trials or default_trials,
         num_epochs=num_epochs,
-        perturbation_epochs=spec.perturbation_epochs or max(1, num_epochs // 6),
+        perturbation_epochs=perturbation_epochs,
     )
 
 

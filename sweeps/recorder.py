@@ -182,8 +182,9 @@ class SweepRecorder:
         Its record changes with its next report: until then its figures and checkpoint are those of
         what it was.
         """
-        donor = self.trials[donor_id]
-        inherited = [step for step in donor.lineage if step["from_epoch"] < donor_epoch]
+        pending = self._exploits.get(donor_id)
+        past = self.trials[donor_id].lineage if pending is None else pending.lineage
+        inherited = [step for step in past if step["from_epoch"] < donor_epoch]
         step = {
             "from_epoch": donor_epoch,
             "parent_trial_id": donor_id,

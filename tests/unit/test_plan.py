@@ -57,9 +57,16 @@ def test_only_pbt_mutates():
 
 
 def test_a_single_epoch_is_a_valid_sweep():
-    plan = make_plan(epochs=1, scheduler="pbt")
-    assert plan.perturbation_epochs == 1
+    plan = make_plan(epochs=1, scheduler="asha")
     assert plan.fixed["warmup_epochs"] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    "values", [{"epochs": 1}, {"epochs": 4, "perturbation_epochs": 4}, {"trials": 1}]
+)
+def test_a_population_that_can_never_exploit_is_refused(values):
+    with pytest.raises(InputError, match="must be"):
+        make_plan(scheduler="pbt", **values)
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3, 5])

@@ -113,6 +113,8 @@ def test_an_exploit_takes_over_the_donors_past(folder):
     recorder.add("b", B)
     recorder.exploit("b", "a", 2, C)
     record = recorder.trials["b"]
+    assert record.config == B  # until it reports, its figures are those of what it was
+    recorder.report("b", make_result(3))
     assert lineage(record) == [(0, None, A), (2, "a", C)]
     assert (record.parent_trial_id, record.parent_epoch, record.num_exploits) == ("a", 2, 1)
     assert record.config == C
@@ -126,14 +128,17 @@ def test_lineage_follows_two_exploits_in_a_row(folder):
         recorder.add(name, config)
     second = {**A, "learning_rate": 0.7}
     recorder.exploit("b", "a", 2, second)  # b: a's weights after epoch 2
+    recorder.report("b", make_result(3))
     third = {**A, "learning_rate": 0.8}
     recorder.exploit("c", "b", 4, third)  # c: b's after epoch 4, so two epochs are still a's
+    recorder.report("c", make_result(5))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "a", second), (4, "b", third)]
     assert lineage(recorder.trials["b"]) == [(0, None, A), (2, "a", second)]
 
     # The same trial again: what it inherited before counts no more.
     fourth = {**A, "learning_rate": 0.9}
     recorder.exploit("c", "a", 5, fourth)
+    recorder.report("c", make_result(6))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (5, "a", fourth)]
     assert recorder.trials["c"].num_exploits == 2
 
@@ -163,6 +168,7 @@ def test_a_donors_config_that_never_trained_is_no_past(folder):
         recorder.add(name, config)
     recorder.exploit("b", "a", 2, B)
     recorder.exploit("c", "b", 2, C)  # b took a's weights and has not trained since
+    recorder.report("c", make_result(3))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "b", C)]
 
 

@@ -117,7 +117,10 @@ def test_a_number_out_of_its_bounds_is_named(name, value, message):
         (["--objectives", "speed:max"], ["--objectives must be", "'speed'; ", "val_accuracy"]),
         (["--objectives", "val_loss"], ["column:max or column:min, got 'val_loss'; "]),
         (["--objectives", "val_loss:down"], ["got 'val_loss:down'; write val_loss:max"]),
-        (["--objectives", "cost_usd:min"], ["--price-usd-per-hour must be given", "gang_seconds"]),
+        (
+            ["--objectives", "val_loss:min", "cost_usd:min"],
+            ["--price-usd-per-hour must be given", "gang_seconds"],
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_of_any_terminal(arguments, parts, width, monkeypatch):
