@@ -79,7 +79,14 @@ class Progress:
                 self._print_line()
             self._print_line()
             return
-        with Live(self.table(), console=self._console, auto_refresh=False) as live:
+        # Rich would catch what others print and show it here; that belongs into the log.
+        with Live(
+            self.table(),
+            console=self._console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        ) as live:
             while not self._stopping.wait(0.5):
                 live.update(self.table(), refresh=True)
             live.update(self.table(), refresh=True)
