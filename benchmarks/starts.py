@@ -17,7 +17,7 @@ from sweeps.cluster import local_cluster
 from sweeps.gangs import hold_gangs
 from sweeps.resources import Node, plan_gangs
 from trainables.data.load import load_dataset
-from trainables.lease import Finished, Start, TrainEpoch
+from trainables.orders import Finished, Start, TrainEpoch
 from trainables.trial_config import TrialConfig
 
 

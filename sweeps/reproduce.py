@@ -28,7 +28,7 @@ from sweeps.run_folder import RunFolder
 from trainables.data.dataset import ImageData
 from trainables.data.load import load_dataset
 from trainables.errors import InputError
-from trainables.lease import Finished, Order, Start, TrainEpoch
+from trainables.orders import Finished, Order, Start, TrainEpoch
 
 COMPARED = ("train_loss", "val_loss", "val_accuracy")
 

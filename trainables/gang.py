@@ -25,19 +25,8 @@ import ray.train.torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from trainables.errors import TrainingError
-from trainables.lease import (
-    Close,
-    Done,
-    Failed,
-    LeaseDesk,
-    Order,
-    Outcome,
-    Restart,
-    Save,
-    Seat,
-    Start,
-    TrainEpoch,
-)
+from trainables.lease import LeaseDesk, Seat
+from trainables.orders import Close, Done, Failed, Order, Outcome, Restart, Save, Start, TrainEpoch
 
 if TYPE_CHECKING:
     from trainables.train_loop import DeviceData, Ranks, Training

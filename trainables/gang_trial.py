@@ -18,16 +18,7 @@ from ray import tune
 from ray.train._internal.session import _TrainingResult
 
 from trainables.checkpoint_store import checkpoint_epoch, checkpoint_location, open_location
-from trainables.lease import (
-    Finished,
-    Lost,
-    Order,
-    Save,
-    Start,
-    Ticket,
-    TrainEpoch,
-    TrialFailure,
-)
+from trainables.orders import Finished, Lost, Order, Save, Start, Ticket, TrainEpoch, TrialFailure
 
 MAX_LOSSES_PER_EPOCH: Final = 3
 """Losses of the gang in one epoch after which they are laid to the config."""

@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from tests.integration.conftest import Lessee, equal_states, load_state, make_config
-from trainables.lease import Finished, Lost, Save, Start, TrainEpoch, TrialFailure
+from trainables.orders import Finished, Lost, Save, Start, TrainEpoch, TrialFailure
 
 pytestmark = pytest.mark.ray
 

@@ -3,17 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from trainables.lease import (
-    Close,
-    Done,
-    Failed,
-    LeaseDesk,
-    Order,
-    Outcome,
-    Restart,
-    Seat,
-    TrainEpoch,
-)
+from trainables.lease import LeaseDesk, Seat
+from trainables.orders import Close, Done, Failed, Order, Outcome, Restart, TrainEpoch
 
 CarryOut = Callable[[int, Order], Awaitable[Outcome]]
 

@@ -8,7 +8,7 @@ from sample_data import random_data
 
 from trainables.errors import TrainingError
 from trainables.gang import GangSettings, Worker, failure_reason, worker_environment
-from trainables.lease import Done, Failed, Save, Start, TrainEpoch
+from trainables.orders import Done, Failed, Save, Start, TrainEpoch
 from trainables.train_loop import DeviceData
 from trainables.trial_config import TrialConfig
 

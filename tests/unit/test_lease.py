@@ -4,19 +4,8 @@ import asyncio
 
 from fake_gang import Clock, FakeGang, is_waiting, let_all_run, obey, run
 
-from trainables.lease import (
-    Close,
-    Finished,
-    LeaseDesk,
-    Lost,
-    Order,
-    Outcome,
-    Save,
-    Seat,
-    Start,
-    Ticket,
-    TrainEpoch,
-)
+from trainables.lease import LeaseDesk, Seat
+from trainables.orders import Close, Finished, Lost, Order, Outcome, Save, Start, Ticket, TrainEpoch
 
 # --- the plain course of things ------------------------------------------------------------------
 

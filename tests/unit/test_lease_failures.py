@@ -6,13 +6,12 @@ import pytest
 from fake_gang import FakeGang, failing, is_waiting, let_all_run, obey, run
 
 from trainables import lease
-from trainables.lease import (
+from trainables.lease import LeaseDesk, NoGangLeftError
+from trainables.orders import (
     Done,
     Failed,
     Finished,
-    LeaseDesk,
     Lost,
-    NoGangLeftError,
     Order,
     Outcome,
     Restart,

@@ -1,0 +1,108 @@
+"""What trials, the desk and workers say to one another: orders, outcomes, replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# --- Orders: what a trial asks of a gang ---------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Start:
+    """Begin a trial: from scratch, or with the weights of a checkpoint."""
+
+    config: Mapping[str, Any]
+    checkpoint: str | None = None
+    is_after_failure: bool = False  # set by the desk: make a new process group first
+
+
+@dataclass(frozen=True)
+class TrainEpoch:
+    """Train one epoch and validate; write a checkpoint if `save_to` is given."""
+
+    save_to: str | None = None
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write a checkpoint of the trial as it stands."""
+
+    save_to: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """Leave the loop: the sweep is over."""
+
+
+@dataclass(frozen=True)
+class Restart:
+    """Raise out of the loop: this generation can't go on, Ray Train shall start the next."""
+
+    reason: str
+
+
+Order = Start | TrainEpoch | Save | Close | Restart
+
+
+# --- Outcomes: what a worker says of an order ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Done:
+    """The order was carried out; only rank 0's result reaches the trial."""
+
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The trial itself failed on this worker."""
+
+    reason: str  # one line
+    traceback: str
+
+
+Outcome = Done | Failed
+
+
+# --- Replies: what a trial hears of its order ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A lease on a gang; worthless once the trial's next lease was given."""
+
+    lease_id: int
+    trial_id: str
+    gang: int
+    generation: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All workers carried out the order."""
+
+    result: Mapping[str, Any]
+    gang_seconds: float  # held by this trial so far, all its leases together
+    generation: int
+
+
+@dataclass(frozen=True)
+class TrialFailure:
+    """The trial's own exception ended it; the gang goes on with the next."""
+
+    reason: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The gang or the lease was lost, through no fault of the trial's."""
+
+    reason: str
+
+
+Reply = Finished | TrialFailure | Lost
