@@ -10,10 +10,12 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import ray
 
+from sweeps.quiet import quiet
 from sweeps.resources import GangPlan, Node
 from trainables.errors import InputError
 from trainables.gang import driver_environment
@@ -94,10 +96,12 @@ def running_cluster(address: str) -> Iterator[Cluster]:
     _check_reachable(address)
     _set_environment(num_gangs=8)
     try:
-        ray.init(address=address, log_to_driver=False, configure_logging=False)
+        with quiet(Path(os.devnull)):  # Ray tries for 20 s and prints a line a second
+            ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}"
+            f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}, or "
+            "set RAY_AUTH_MODE=token if it asks for a token"
         ) from None
     try:
         if not ray.cluster_resources().get(TRIAL_SLOT):
