@@ -16,7 +16,7 @@ from sweeps.resources import GangPlan
 from trainables.data.dataset import ImageData, Part
 from trainables.gang import Gang, GangSettings, start_desk
 
-END_TIMEOUT_S: Final = 5.0
+END_TIMEOUT_S: Final = 12.0
 """Seconds that workers have to finish their order at the end before they are ended."""
 
 
