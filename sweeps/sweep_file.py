@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -15,6 +14,7 @@ from analysis.records import SCHEMA_VERSION
 from sweeps.plan import SweepPlan
 from sweeps.resources import Node
 from trainables.data.dataset import ImageData
+from trainables.latency.figure import processor_name
 
 PACKAGES: Final = ("paretune", "torch", "torchvision", "ray", "pyarrow", "numpy")
 
@@ -59,7 +59,7 @@ def describe_sweep(
         "commit": _commit(),
         "hardware": {
             "machine": platform.machine(),
-            "processor": _processor(),
+            "processor": processor_name(),
             "nodes": [vars(node) for node in nodes],
         },
         "started_unix_s": started_unix_s,
@@ -82,12 +82,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return commit.stdout.decode().strip() + ("-changed" if changes.stdout else "")
-
-
-def _processor() -> str:
-    """Return the processor's name where Linux tells it."""
-    if os.path.exists("/proc/cpuinfo"):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

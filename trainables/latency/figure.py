@@ -95,11 +95,16 @@ def torch_version() -> str:
 
 
 @cache
-def host_device() -> str:
-    """Return `cpu` with the name of this host's processor."""
+def processor_name() -> str:
+    """Return the name of this host's processor: Linux's, or what Python knows."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"cpu {names[0] if names else platform.processor() or platform.machine()}"
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def host_device() -> str:
+    """Return `cpu` with the name of this host's processor."""
+    return f"cpu {processor_name()}"
