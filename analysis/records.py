@@ -38,7 +38,9 @@ RANKED_STATUSES: tuple[str, ...] = ("completed", "stopped", "interrupted", "runn
 RESULTS_SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string(), nullable=False),
-        pa.field("epoch", pa.int32(), nullable=False),  # our own monotonic count, from 1
+        # Our own count, from 1. It goes on from a donor's, so epochs come again after an exploit
+        # from a donor that was behind: the later row is what the trial went on with.
+        pa.field("epoch", pa.int32(), nullable=False),
         # The donor, where the epoch began with another trial's weights (a PBT exploit).
         pa.field("parent_trial_id", pa.string()),
         pa.field("gang", pa.int32()),
