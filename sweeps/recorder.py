@@ -124,7 +124,8 @@ class SweepRecorder:
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
         self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
-        self._exploits: dict[str, _Exploit] = {}  # of trials that have not reported since
+        self._exploits: dict[str, _Exploit] = {}  # of trials that have not begun since
+        self._begun: dict[str, _Exploit] = {}  # of trials that have not reported since
         self._flushed_s = -math.inf
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
@@ -148,6 +149,12 @@ class SweepRecorder:
         record.num_parameters = known.num_parameters
         record.latency_p50_ms = known.latency_p50_ms
 
+    def begin(self, trial_id: str) -> None:
+        """Note that a trial begins, or goes on, on a gang."""
+        if trial_id in self._exploits:
+            self._begun[trial_id] = self._exploits.pop(trial_id)
+        self.set_status(trial_id, "running")
+
     def set_status(self, trial_id: str, status: TrialStatus) -> None:
         """Note that a trial runs, waits or is paused."""
         self.trials[trial_id].status = status
@@ -155,7 +162,7 @@ class SweepRecorder:
     def report(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Enter an epoch's result."""
         record = self.trials[trial_id]
-        exploit = self._exploits.pop(trial_id, None)
+        exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
             self._become(record, exploit)
         for name in ("epoch", "train_loss", "val_loss", "val_accuracy"):
@@ -179,10 +186,10 @@ class SweepRecorder:
     ) -> None:
         """Note that a trial will go on from a donor's checkpoint with another config.
 
-        Its record changes with its next report: until then its figures and checkpoint are those of
-        what it was.
+        Its record changes with the first report after it began again: until then its figures and
+        checkpoint are those of what it was. The report that led to the exploit comes after it.
         """
-        pending = self._exploits.get(donor_id)
+        pending = self._exploits.get(donor_id) or self._begun.get(donor_id)
         past = self.trials[donor_id].lineage if pending is None else pending.lineage
         inherited = [step for step in past if step["from_epoch"] < donor_epoch]
         step = {

@@ -56,9 +56,9 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._synced_s = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note that a trial runs."""
+        """Note that a trial runs, for the first time or again."""
         self._live[trial.trial_id] = trial
-        self._recorder.set_status(trial.trial_id, "running")
+        self._recorder.begin(trial.trial_id)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any

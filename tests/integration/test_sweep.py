@@ -91,8 +91,9 @@ def test_pbt_really_exploits(pbt_run: Path) -> None:
         config = json.loads(lineage[-1]["config"])
         num_steps = 256 // 32
         rows = [row for row in results if row["trial_id"] == trial_id]
-        for row in rows[last_exploit(rows) :]:
-            assert row["epoch"] > froms[-1]
+        mine = rows[last_exploit(rows) :]
+        assert [row["epoch"] for row in mine] == list(range(froms[-1] + 1, 7))
+        for row in mine:
             assert row["learning_rate"] == cosine_with_warmup(
                 row["epoch"] * num_steps - 1,
                 6 * num_steps,

@@ -112,6 +112,7 @@ def test_an_exploit_takes_over_the_donors_past(folder):
     recorder.add("a", A)
     recorder.add("b", B)
     recorder.exploit("b", "a", 2, C)
+    recorder.begin("b")
     record = recorder.trials["b"]
     assert record.config == B  # until it reports, its figures are those of what it was
     recorder.report("b", make_result(3))
@@ -128,9 +129,11 @@ def test_lineage_follows_two_exploits_in_a_row(folder):
         recorder.add(name, config)
     second = {**A, "learning_rate": 0.7}
     recorder.exploit("b", "a", 2, second)  # b: a's weights after epoch 2
+    recorder.begin("b")
     recorder.report("b", make_result(3))
     third = {**A, "learning_rate": 0.8}
     recorder.exploit("c", "b", 4, third)  # c: b's after epoch 4, so two epochs are still a's
+    recorder.begin("c")
     recorder.report("c", make_result(5))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "a", second), (4, "b", third)]
     assert lineage(recorder.trials["b"]) == [(0, None, A), (2, "a", second)]
@@ -138,6 +141,7 @@ def test_lineage_follows_two_exploits_in_a_row(folder):
     # The same trial again: what it inherited before counts no more.
     fourth = {**A, "learning_rate": 0.9}
     recorder.exploit("c", "a", 5, fourth)
+    recorder.begin("c")
     recorder.report("c", make_result(6))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (5, "a", fourth)]
     assert recorder.trials["c"].num_exploits == 2
@@ -150,6 +154,7 @@ def test_the_first_epoch_after_an_exploit_names_the_donor(folder):
     for name in "ab":
         recorder.report(name, make_result(1))
     recorder.exploit("b", "a", 1, C)
+    recorder.begin("b")
     for epoch in (2, 3):
         for name in "ab":
             recorder.report(name, make_result(epoch))
@@ -168,8 +173,24 @@ def test_a_donors_config_that_never_trained_is_no_past(folder):
         recorder.add(name, config)
     recorder.exploit("b", "a", 2, B)
     recorder.exploit("c", "b", 2, C)  # b took a's weights and has not trained since
+    recorder.begin("c")
     recorder.report("c", make_result(3))
     assert lineage(recorder.trials["c"]) == [(0, None, A), (2, "b", C)]
+
+
+def test_the_report_that_led_to_an_exploit_is_still_the_trials_own(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    recorder.exploit("b", "a", 1, C)
+    recorder.report("b", make_result(2))
+    assert recorder.trials["b"].config == B
+    recorder.begin("b")
+    recorder.report("b", make_result(2))
+    assert recorder.trials["b"].config == C
+    recorder.close()
+    named = [row["parent_trial_id"] for row in rows(folder, RESULTS_FILE)]
+    assert named == [None, "a"]
 
 
 def test_a_given_config_is_not_kept_by_reference(folder):
@@ -243,6 +264,7 @@ def test_what_was_written_opens_in_the_analysis(folder):
     recorder.add("b", B)
     recorder.report("a", make_result(1))
     recorder.exploit("b", "a", 1, C)
+    recorder.begin("b")
     recorder.finish("a", "failed", "loss must be finite")
     recorder.close()
     folder.write_json("sweep.json", {"schema_version": SCHEMA_VERSION})
