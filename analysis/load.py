@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,7 +82,9 @@ def load_run(path: str | Path) -> Run:
     """
     filesystem, folder = open_folder(path)
     spec = _read_sweep(filesystem, folder, str(path))
-    trials = _read_table(filesystem, f"{folder}/{TRIALS_FILE}", TRIALS_SCHEMA)
+    is_older = spec["schema_version"] < SCHEMA_VERSION
+    read = functools.partial(_read_table, filesystem, is_older=is_older)
+    trials = read(f"{folder}/{TRIALS_FILE}", TRIALS_SCHEMA)
     _check_trials(trials, f"{folder}/{TRIALS_FILE}")
     has_epochs = bool(pc.any(pc.greater(trials["epoch"], 0)).as_py())
     has_latency = trials["latency_p50_ms"].null_count < len(trials)
@@ -89,12 +92,8 @@ def load_run(path: str | Path) -> Run:
         path=str(path),
         spec=spec,
         trials=trials,
-        results=_read_table(
-            filesystem, f"{folder}/{RESULTS_FILE}", RESULTS_SCHEMA, is_required=has_epochs
-        ),
-        latency=_read_table(
-            filesystem, f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency
-        ),
+        results=read(f"{folder}/{RESULTS_FILE}", RESULTS_SCHEMA, is_required=has_epochs),
+        latency=read(f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency),
     )
 
 
@@ -126,9 +125,9 @@ def _read_sweep(filesystem: fs.FileSystem, folder: str, given: str) -> dict[str,
             f"{name} must be a JSON object, got {type(spec).__name__}; copy the file again from "
             "where the sweep wrote it"
         )
-    if spec.get("schema_version") != SCHEMA_VERSION:
+    if spec.get("schema_version") not in range(1, SCHEMA_VERSION + 1):
         raise RunError(
-            f"schema_version of {name} must be {SCHEMA_VERSION}, got "
+            f"schema_version of {name} must be 1 to {SCHEMA_VERSION}, got "
             f"{spec.get('schema_version')!r}; read this run with the version of paretune that "
             "wrote it"
         )
@@ -136,7 +135,12 @@ def _read_sweep(filesystem: fs.FileSystem, folder: str, given: str) -> dict[str,
 
 
 def _read_table(
-    filesystem: fs.FileSystem, name: str, schema: pa.Schema, *, is_required: bool = True
+    filesystem: fs.FileSystem,
+    name: str,
+    schema: pa.Schema,
+    *,
+    is_older: bool,
+    is_required: bool = True,
 ) -> pa.Table:
     """Return a Parquet file with the schema's columns first, or an empty table."""
     try:
@@ -153,7 +157,17 @@ def _read_table(
             f"{name} must be a whole Parquet file, got {_one_line(error)}; copy the file again "
             "from where the sweep wrote it"
         ) from error
+    if is_older:
+        table = _fill(table, schema)
     return _conform(table, schema, name)
+
+
+def _fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return the table with nulls for the columns that its schema version did not have yet."""
+    for field in schema:
+        if field.nullable and field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
 
 
 def _conform(table: pa.Table, schema: pa.Schema, name: str) -> pa.Table:

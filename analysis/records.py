@@ -11,12 +11,15 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added scores, complexity and test figures; what an older run lacks is read as null."""
 
 SWEEP_FILE = "sweep.json"
 RESULTS_FILE = "results.parquet"
 TRIALS_FILE = "trials.parquet"
 LATENCY_FILE = "latency.parquet"
+ROBUSTNESS_FILE = "robustness.parquet"
+ATTRIBUTIONS_FILE = "attributions.parquet"
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
 REPORT_FOLDER = "report"
@@ -26,7 +29,7 @@ TrialStatus = Literal[
     "running",
     "paused",
     "completed",  # trained to its last epoch
-    "stopped",  # ended early by the scheduler
+    "stopped",  # ended early by the scheduler, or by its own patience
     "failed",  # its own exception, NaN loss or out of memory
     "refused",  # broke a hard limit before training
     "interrupted",  # the sweep ended while it ran
@@ -34,6 +37,29 @@ TrialStatus = Literal[
 TRIAL_STATUSES: tuple[str, ...] = get_args(TrialStatus)
 RANKED_STATUSES: tuple[str, ...] = ("completed", "stopped", "interrupted", "running", "paused")
 """Statuses whose last reported values are those of real, saved weights."""
+
+SCORE_NAMES = (
+    "loss",  # mean cross-entropy over samples, nats
+    "accuracy",  # fractions from 0 to 1, as all below
+    "top5_accuracy",  # null for five classes or fewer
+    "precision_macro",
+    "recall_macro",
+    "f1_macro",
+    "f1_weighted",
+    "roc_auc",  # one class against the rest, mean over classes
+    "ece",  # expected calibration error, 15 bins
+)
+"""Scores of a part; their columns have the part's name before them."""
+
+VAL_SCORES = [pa.field(f"val_{name}", pa.float64()) for name in SCORE_NAMES]
+TEST_SCORES = [pa.field(f"test_{name}", pa.float64()) for name in SCORE_NAMES]
+
+EFFICIENCY = [
+    pa.field("samples_per_second", pa.float64()),  # of all workers, while training
+    pa.field("data_wait_fraction", pa.float64()),  # of the training time, making batches
+    pa.field("peak_memory_bytes", pa.int64()),  # of rank 0's GPU; null on a CPU
+    pa.field("energy_kwh", pa.float64()),  # cumulative, of all GPUs by NVML; null without
+]
 
 RESULTS_SCHEMA = pa.schema(
     [
@@ -45,14 +71,16 @@ RESULTS_SCHEMA = pa.schema(
         pa.field("parent_trial_id", pa.string()),
         pa.field("gang", pa.int32()),
         pa.field("generation", pa.int32()),  # of the gang; grows when the gang is restarted
-        pa.field("train_loss", pa.float64()),  # mean over samples, nats
-        pa.field("val_loss", pa.float64()),  # mean over samples, nats
-        pa.field("val_accuracy", pa.float64()),  # fraction, 0 to 1
+        pa.field("train_loss", pa.float64()),  # mean over augmented samples, nats
+        pa.field("train_accuracy", pa.float64()),  # of samples without augmentation
+        *VAL_SCORES,
+        pa.field("generalisation_gap", pa.float64()),  # train_accuracy - val_accuracy
         pa.field("learning_rate", pa.float64()),  # at the end of the epoch
         pa.field("train_seconds", pa.float64()),  # this epoch's training steps
         pa.field("val_seconds", pa.float64()),  # this epoch's validation steps
         pa.field("started_unix_s", pa.float64()),  # the epoch's first step, on rank 0
         pa.field("ended_unix_s", pa.float64()),  # the epoch's last validation step, on rank 0
+        *EFFICIENCY,
         pa.field("gang_seconds", pa.float64()),  # cumulative seconds this trial held a gang
         pa.field("gpu_seconds", pa.float64()),  # gang_seconds x GPUs of the gang
         pa.field("cost_usd", pa.float64()),  # null where no price was given
@@ -70,6 +98,19 @@ LINEAGE_TYPE = pa.list_(
 )
 """How a trial's weights came to be: each config with the epoch from which it was used."""
 
+CLASS_SCORES_TYPE = pa.struct(
+    [
+        pa.field("precision", pa.float64()),
+        pa.field("recall", pa.float64()),
+        pa.field("f1", pa.float64()),
+        pa.field("support", pa.int32()),  # samples of the class
+        pa.field("roc_auc", pa.float64()),
+    ]
+)
+ROC_CURVE_TYPE = pa.struct(
+    [pa.field("fpr", pa.list_(pa.float64())), pa.field("tpr", pa.list_(pa.float64()))]
+)
+
 TRIALS_SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string(), nullable=False),
@@ -82,14 +123,23 @@ TRIALS_SCHEMA = pa.schema(
         pa.field("num_exploits", pa.int32()),
         pa.field("architecture", pa.string()),  # fingerprint; the key of latency.parquet
         pa.field("num_parameters", pa.int64()),
+        pa.field("flops", pa.int64()),  # of one forward pass of one sample; a multiply-add is 2
+        pa.field("activation_bytes", pa.int64()),  # saved for the backward pass of one sample
+        pa.field("weights_bytes", pa.int64()),  # on disk
         pa.field("epoch", pa.int32()),  # the last reported; 0 if none
-        pa.field("train_loss", pa.float64()),  # at that epoch, as are the next two
-        pa.field("val_loss", pa.float64()),
-        pa.field("val_accuracy", pa.float64()),
+        pa.field("train_loss", pa.float64()),  # at that epoch, as all down to energy_kwh
+        pa.field("train_accuracy", pa.float64()),
+        *VAL_SCORES,
+        pa.field("val_confusion", pa.list_(pa.list_(pa.int32()))),  # row: true class
+        pa.field("val_per_class", pa.list_(CLASS_SCORES_TYPE)),
+        pa.field("val_roc_curve", pa.list_(ROC_CURVE_TYPE)),
+        pa.field("generalisation_gap", pa.float64()),
+        *EFFICIENCY,
         pa.field("latency_p50_ms", pa.float64()),
         pa.field("gang_seconds", pa.float64()),
         pa.field("gpu_seconds", pa.float64()),
         pa.field("cost_usd", pa.float64()),
+        *TEST_SCORES,  # of finalists, read once, after the search; never an objective
         pa.field("checkpoint", pa.string()),  # relative to the run folder, or a URI
         pa.field("reproduce", pa.string()),  # the command that trains it again alone
     ]
@@ -112,6 +162,31 @@ LATENCY_SCHEMA = pa.schema(
         pa.field("num_samples", pa.int32()),
         pa.field("torch_version", pa.string()),
         pa.field("measured_unix_s", pa.float64()),
+    ]
+)
+
+ROBUSTNESS_SCHEMA = pa.schema(
+    [
+        pa.field("trial_id", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # corruption or attack
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("severity", pa.int32(), nullable=False),  # 1 to 5; attacks: 1/255, 2, 4, 8
+        pa.field("num_samples", pa.int32(), nullable=False),  # of the test part
+        pa.field("accuracy", pa.float64(), nullable=False),
+    ]
+)
+
+ATTRIBUTIONS_SCHEMA = pa.schema(
+    [
+        pa.field("trial_id", pa.string(), nullable=False),
+        pa.field("sample", pa.int32(), nullable=False),  # position in the test part
+        pa.field("label", pa.string(), nullable=False),
+        pa.field("predicted", pa.string(), nullable=False),
+        pa.field("height", pa.int32()),  # of image and map; null for texts
+        pa.field("width", pa.int32()),
+        pa.field("image", pa.binary()),  # [height, width, 3] uint8
+        pa.field("tokens", pa.list_(pa.string())),  # of a text; null for images
+        pa.field("attribution", pa.list_(pa.float32()), nullable=False),  # 0 to 1, a pixel or token
     ]
 )
 
@@ -139,7 +214,14 @@ class Objective:
             field.name
             for field in TRIALS_SCHEMA
             if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+            if not field.name.startswith("test_")
         ]
+        if column.startswith("test_"):
+            raise ValueError(
+                f"objectives must not read the test part, got {column!r}; use "
+                f"{column.replace('test_', 'val_', 1)}: what is chosen by the test part can't be "
+                "tested by it"
+            )
         if column not in numeric:
             raise ValueError(
                 f"objectives must be numeric columns of {TRIALS_FILE}, got {column!r}; "

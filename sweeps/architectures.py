@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from sweeps.recorder import Architecture
-from trainables.data.dataset import ImageData
+from trainables.complexity import Complexity, measure_complexity
 from trainables.errors import InputError
 from trainables.latency.cache import LatencyCache
-from trainables.models import architecture_fingerprint, count_parameters, create_model
+from trainables.models import architecture_fingerprint
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 
@@ -20,30 +19,37 @@ class Architectures:
     """Sizes and latencies by architecture, each found once.
 
     Args:
-        data: gives the input shape and the number of classes.
+        task: what the models must fit.
     """
 
-    def __init__(self, data: ImageData) -> None:
-        self._data = data
-        self._latencies = LatencyCache(data.input_shape, data.num_classes)
-        self._num_parameters: dict[str, int] = {}
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._latencies = LatencyCache(task)
+        self._complexities: dict[str, Complexity] = {}
 
     def measure(self, configs: Sequence[TrialConfig]) -> None:
-        """Measure the latency of the architectures that aren't known yet."""
+        """Measure the latency of the architectures that aren't known yet.
+
+        Raises:
+            InputError: if a model can't fit the task.
+        """
+        for config in configs:
+            self._complexity(config)  # also proves, at once, that the model can be built
         self._latencies.get_all(configs)
 
     def describe(self, values: Mapping[str, Any]) -> Architecture:
         """Return what is known of the architecture of a config given as a dict."""
         config = TrialConfig.from_dict(values)
-        fingerprint = architecture_fingerprint(
-            config, self._data.input_shape, self._data.num_classes
-        )
-        if fingerprint not in self._num_parameters:
-            with torch.device("meta"):
-                model = create_model(config, self._data.input_shape, self._data.num_classes)
-            self._num_parameters[fingerprint] = count_parameters(model)
+        sizes = dataclasses.asdict(self._complexity(config))
         latency_ms = self._latencies.get(config).p50_ms
-        return Architecture(fingerprint, self._num_parameters[fingerprint], latency_ms)
+        fingerprint = architecture_fingerprint(config, self._task)
+        return Architecture(fingerprint, {**sizes, "latency_p50_ms": latency_ms})
+
+    def _complexity(self, config: TrialConfig) -> Complexity:
+        fingerprint = architecture_fingerprint(config, self._task)
+        if fingerprint not in self._complexities:
+            self._complexities[fingerprint] = measure_complexity(config, self._task)
+        return self._complexities[fingerprint]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `latency.parquet`."""
@@ -66,8 +72,9 @@ class Architectures:
             return
         fastest = min(configs, key=lambda config: self._latencies.get(config).p50_ms)
         if self.refusal(fastest, slo_ms) is not None:
+            words = ", ".join(f"{name} {value}" for name, value in fastest.architecture().items())
             raise InputError(
                 f"--latency-slo-ms must be >= {self._latencies.get(fastest).p50_ms:.6g} ms, the "
-                f"p50 of the fastest architecture in the space ({fastest.model}, width "
-                f"{fastest.width}), got {slo_ms:g}; raise it or add smaller --models or --widths"
+                f"p50 of the fastest architecture in the space ({words}), got {slo_ms:g}; raise "
+                "it or add smaller --models or --widths"
             )

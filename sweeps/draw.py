@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from sweeps.plan import SweepPlan
-from sweeps.spaces import sample_config
 from trainables.errors import InputError
 from trainables.trial_config import TrialConfig
 
@@ -42,7 +41,7 @@ def draw_trials(plan: SweepPlan, refusal: Callable[[TrialConfig], str | None]) -
                 f"--trials must be a population that the space can fill, got {plan.num_trials} "
                 f"with {num_counted} of {index} draws accepted; raise the SLO or lower --trials"
             )
-        config = sample_config(plan.space, plan.fixed, plan.spec.seed, index)
+        config = plan.sampler.draw(index)
         trial = DrawnTrial(f"trial_{index:04d}", config, refusal(config))
         drawn.append(trial)
         num_counted += trial.refusal is None or plan.spec.scheduler != "pbt"

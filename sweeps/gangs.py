@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
 import ray
 
 from sweeps.cluster import Cluster
 from sweeps.resources import GangPlan
-from trainables.data.dataset import ImageData, Part
+from trainables.data.dataset import SplitData
 from trainables.gang import Gang, GangSettings, start_desk
 
 END_TIMEOUT_S: Final = 12.0
@@ -22,14 +20,11 @@ END_TIMEOUT_S: Final = 12.0
 
 @contextlib.contextmanager
 def hold_gangs(
-    plan: GangPlan, data: ImageData, cluster: Cluster, storage: str
+    plan: GangPlan, data: SplitData, cluster: Cluster, storage: str
 ) -> Iterator[ray.actor.ActorHandle]:
     """Start the desk and every gang; send them home at the end."""
-    empty = Part(np.empty((0, *data.input_shape), np.uint8), np.empty(0, np.int64))
     # The test part stays here: no worker can look at it during the search.
-    desk = start_desk(
-        [plan.workers_per_gang] * plan.num_gangs, dataclasses.replace(data, test=empty)
-    )
+    desk = start_desk([plan.workers_per_gang] * plan.num_gangs, data.without_test())
     settings = GangSettings(
         num_workers=plan.workers_per_gang,
         cpus_per_worker=plan.cpus_per_worker,

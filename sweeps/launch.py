@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +16,27 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from analysis.records import LATENCY_FILE, LATENCY_SCHEMA, SWEEP_FILE
+from analysis.records import (
+    ATTRIBUTIONS_FILE,
+    ATTRIBUTIONS_SCHEMA,
+    LATENCY_FILE,
+    LATENCY_SCHEMA,
+    ROBUSTNESS_FILE,
+    ROBUSTNESS_SCHEMA,
+    SWEEP_FILE,
+)
 from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.draw import DrawnTrial, draw_trials
+from sweeps.finalists import (
+    attribution_rows,
+    choose_finalists,
+    examine_finalists,
+    robustness_rows,
+)
 from sweeps.gangs import hold_gangs
-from sweeps.plan import SweepPlan, default_limit_train, plan_sweep
+from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder
@@ -33,9 +48,10 @@ from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
-from trainables.data.dataset import ImageData
+from trainables.data.dataset import SplitData
 from trainables.data.load import load_dataset
 from trainables.errors import InputError
+from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 
 EXIT_BAD_INPUT: Final = 2
@@ -54,6 +70,26 @@ def main(default: SweepSpec) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
+@dataclass(frozen=True)
+class _Sweep:
+    """All that is known of a sweep before it starts."""
+
+    plan: SweepPlan
+    data: SplitData
+    note: str
+    nodes: list[Node]
+    architectures: Architectures
+    trials: list[DrawnTrial]
+    folder: RunFolder
+
+    @property
+    def storage(self) -> str:
+        """Where checkpoints go: a URI or an absolute path."""
+        storage = self.plan.spec.storage or str(self.folder.checkpoints)
+        # Each process has its own working folder.
+        return storage if "://" in storage else str(Path(storage).absolute())
+
+
 def launch(spec: SweepSpec) -> int:
     """Run a sweep and write its run folder.
 
@@ -70,25 +106,20 @@ def launch(spec: SweepSpec) -> int:
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         nodes = cluster_nodes() if cluster else [local_node()]
-        plan, data, note = _prepare(spec, nodes)
         console = Console()
-        with console.status("measuring the latency of every architecture"):
-            architectures = Architectures(data)
-            architectures.measure(plan.architectures)
-        architectures.check_slo(plan.architectures, spec.latency_slo_ms)
-        trials = draw_trials(plan, lambda c: architectures.refusal(c, spec.latency_slo_ms))
+        sweep = _prepare(spec, nodes, folder, console)
         # Everything that can be wrong has been looked at; from here on things are written.
         folder.create()
-        content = describe_sweep(plan, data, note, nodes, time.time())
+        content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
         folder.write_json(SWEEP_FILE, content)
-        folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, architectures.rows())
-        _say_plan(console, plan, data, note, trials, folder)
-        recorder = _recorder(plan, folder, architectures, trials)
+        folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.rows())
+        _say_plan(console, sweep)
+        recorder = _recorder(sweep)
         with quiet(folder.log_path) as shown:
             if cluster is None:
-                cluster = stack.enter_context(local_cluster(plan.gangs))
+                cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
-                totals = _train(plan, data, trials, recorder, folder, cluster, shown, stop)
+                totals = _run(sweep, recorder, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
         status = "interrupted" if stop.is_set() else "finished"
         content |= {"status": status, "ended_unix_s": time.time(), "totals": totals}
@@ -98,8 +129,8 @@ def launch(spec: SweepSpec) -> int:
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
 
 
-def _prepare(spec: SweepSpec, nodes: list[Node]) -> tuple[SweepPlan, ImageData, str]:
-    """Find out how many gangs fit, load the data, and choose what the spec leaves open."""
+def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Console) -> _Sweep:
+    """Find what fits, load the data, choose what the spec leaves open, and draw the trials."""
     gangs = plan_gangs(
         nodes,
         gangs=spec.gangs,
@@ -107,111 +138,164 @@ def _prepare(spec: SweepSpec, nodes: list[Node]) -> tuple[SweepPlan, ImageData, 
         gpus_per_worker=spec.gpus_per_worker,
     )
     limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
-    data, note = load_dataset(spec.dataset, spec.data_dir, seed=spec.seed, limit_train=limit)
-    return plan_sweep(spec, gangs, data, limit), data, note
-
-
-def _recorder(
-    plan: SweepPlan, folder: RunFolder, architectures: Architectures, trials: list[DrawnTrial]
-) -> SweepRecorder:
-    pricing = Pricing(
-        plan.gangs.gpus_per_gang, plan.gangs.workers_per_gang, plan.spec.price_usd_per_hour
+    data, note = load_dataset(
+        spec.dataset,
+        spec.data_dir,
+        seed=spec.seed,
+        limit_train=limit,
+        thesaurus=spec.thesaurus,
     )
-    columns = tuple(objective.column for objective in plan.objectives)
-    recorder = SweepRecorder(folder, architectures.describe, pricing, columns)
-    for trial in trials:
+    plan = plan_sweep(spec, gangs, data, limit)
+    if spec.address is None:
+        check_hardware(plan)  # a cluster's workers aren't the machine that we run on
+    architectures = Architectures(data.task)
+    with console.status("measuring the latency of every architecture"):
+        architectures.measure(plan.architectures)
+    architectures.check_slo(plan.architectures, spec.latency_slo_ms)
+    trials = draw_trials(plan, lambda c: architectures.refusal(c, spec.latency_slo_ms))
+    return _Sweep(plan, data, note, nodes, architectures, trials, folder)
+
+
+def _recorder(sweep: _Sweep) -> SweepRecorder:
+    gangs = sweep.plan.gangs
+    price = sweep.plan.spec.price_usd_per_hour
+    pricing = Pricing(gangs.gpus_per_gang, gangs.workers_per_gang, price)
+    columns = tuple(objective.column for objective in sweep.plan.objectives)
+    recorder = SweepRecorder(sweep.folder, sweep.architectures.describe, pricing, columns)
+    for trial in sweep.trials:
         recorder.add(trial.trial_id, trial.config.to_dict())
         if trial.refusal is not None:
             recorder.refuse(trial.trial_id, trial.refusal)
     return recorder
 
 
-def _train(
-    plan: SweepPlan,
-    data: ImageData,
-    trials: list[DrawnTrial],
+def _run(
+    sweep: _Sweep,
     recorder: SweepRecorder,
-    folder: RunFolder,
     cluster: Cluster,
     shown: Console,
     stop: threading.Event,
 ) -> dict[str, Any]:
-    """Train the trials on gangs; return the sweep's totals."""
-    storage = plan.spec.storage or str(folder.checkpoints)
-    if "://" not in storage:  # each process has its own working folder
-        storage = str(Path(storage).absolute())
-    progress = Progress(
-        recorder,
-        shown,
-        title=f"{plan.spec.name} on {data.name}",
-        objectives=plan.objectives,
-        num_trials=len(trials),
-        num_epochs=plan.num_epochs,
-        notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
-    )
-    with hold_gangs(plan.gangs, data, cluster, storage) as desk:
-        progress.start()
+    """Search, then examine the finalists, on gangs held for both; return the sweep's totals."""
+    with hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage) as desk:
         keeper = CheckpointKeeper()
         try:
-            random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
-            scheduler = make_scheduler(plan, recorder.exploit)
-            callback = SweepCallback(
-                recorder,
-                keeper,
-                donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
-                release=desk.release_trial.remote,
-                num_epochs=plan.num_epochs,
-                scheduler_name=plan.spec.scheduler,
-            )
-            settings = TrialSettings(desk, storage, plan.spec.checkpoint_epochs)
-            # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
-            tune.run(
-                tune.with_resources(
-                    tune.with_parameters(GangTrial, settings=settings),
-                    tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
-                ),
-                name="tune",
-                storage_path=cluster.scratch,
-                search_alg=TrialFeed(
-                    [(t.trial_id, t.config.to_dict()) for t in trials if t.refusal is None]
-                ),
-                scheduler=scheduler,
-                callbacks=[callback],
-                stop=StopOnRequest(stop.is_set),
-                reuse_actors=True,
-                raise_on_failed_trial=False,
-                verbose=0,
-            )
-            recorder.settle(ray.get(desk.ledger.remote()))
+            _search(sweep, recorder, keeper, desk, cluster, shown, stop)
+            if not stop.is_set():
+                _examine(sweep, recorder, desk, shown)
         finally:
             errors = keeper.close()
             recorder.close()
-            progress.stop()
             if errors:
                 shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
     return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
 
 
-def _say_plan(
-    console: Console,
-    plan: SweepPlan,
-    data: ImageData,
-    note: str,
-    trials: list[DrawnTrial],
-    folder: RunFolder,
+def _search(
+    sweep: _Sweep,
+    recorder: SweepRecorder,
+    keeper: CheckpointKeeper,
+    desk: ray.actor.ActorHandle,
+    cluster: Cluster,
+    shown: Console,
+    stop: threading.Event,
 ) -> None:
+    """Train the trials as the scheduler decides."""
+    plan = sweep.plan
+    progress = Progress(
+        recorder,
+        shown,
+        title=f"{plan.spec.name} on {sweep.data.name}",
+        objectives=plan.objectives,
+        num_trials=len(sweep.trials),
+        num_epochs=plan.num_epochs,
+        notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
+    )
+    progress.start()
+    try:
+        random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
+        scheduler = make_scheduler(plan, recorder.exploit)
+        callback = SweepCallback(
+            recorder,
+            keeper,
+            donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
+            release=desk.release_trial.remote,
+            num_epochs=plan.num_epochs,
+            scheduler_name=plan.spec.scheduler,
+        )
+        settings = TrialSettings(desk, sweep.storage, plan.spec.checkpoint_epochs)
+        # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
+        tune.run(
+            tune.with_resources(
+                tune.with_parameters(GangTrial, settings=settings),
+                tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
+            ),
+            name="tune",
+            storage_path=cluster.scratch,
+            search_alg=TrialFeed(
+                [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None]
+            ),
+            scheduler=scheduler,
+            callbacks=[callback],
+            stop=StopOnRequest(stop.is_set),
+            reuse_actors=True,
+            raise_on_failed_trial=False,
+            verbose=0,
+        )
+        recorder.settle(ray.get(desk.ledger.remote()))
+    finally:
+        progress.stop()
+
+
+def _examine(
+    sweep: _Sweep, recorder: SweepRecorder, desk: ray.actor.ActorHandle, shown: Console
+) -> None:
+    """Let the finalists meet the test part, and write down what came out."""
+    spec = sweep.plan.spec
+    finalists = choose_finalists(
+        list(recorder.trials.values()), sweep.plan.objectives, spec.finalists
+    )
+    if not finalists:
+        return
+    names = ", ".join(trial.trial_id for trial in finalists)
+    shown.print(
+        f"examining {len(finalists)} finalists on {len(sweep.data.test)} test samples: {names}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    findings = examine_finalists(
+        finalists,
+        desk,
+        sweep.data,
+        ExamineOptions(spec.robustness_samples, spec.attribution_samples, spec.seed),
+        locate=sweep.folder.locate,
+        num_gangs=sweep.plan.gangs.num_gangs,
+    )
+    for finding in findings:
+        if finding.found is None:
+            shown.print(f"{finding.trial_id} was not examined: {finding.failure}", markup=False)
+        else:
+            recorder.enter_test(finding.trial_id, finding.found["scores"])
+    sweep.folder.write_table(ROBUSTNESS_FILE, ROBUSTNESS_SCHEMA, robustness_rows(findings))
+    rows = attribution_rows(findings, sweep.data)
+    sweep.folder.write_table(ATTRIBUTIONS_FILE, ATTRIBUTIONS_SCHEMA, rows)
+
+
+def _say_plan(console: Console, sweep: _Sweep) -> None:
     """Tell what was found and chosen, a line each."""
-    num_refused = sum(trial.refusal is not None for trial in trials)
+    plan, data, gangs = sweep.plan, sweep.data, sweep.plan.gangs
+    num_refused = sum(trial.refusal is not None for trial in sweep.trials)
     refused = f", {num_refused} refused by the SLO" if num_refused else ""
-    gangs = plan.gangs
     unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
     sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
     for line in (
-        f"data       {note}: {sizes} images of {data.num_classes} classes",
-        f"trials     {len(trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}{refused}",
+        f"data       {sweep.note}: {sizes} {data.task.kind}s of {data.task.num_classes} classes",
+        f"space      {', '.join(plan.space) or 'nothing varies'}",
+        f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
+        f"{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
-        f"run folder {folder.path}",
+        f"run folder {sweep.folder.path}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

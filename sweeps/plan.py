@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import torch
+
 from analysis.records import Objective
+from sweeps.domains import Choice, Space, Switch
 from sweeps.resources import GangPlan
-from sweeps.spaces import Space, architectures, image_space, mutable_part, validate_space
+from sweeps.sampling import Sampler
+from sweeps.space_groups import join_spaces
+from sweeps.spaces import architectures, image_space, mutable_part, text_space, validate_space
 from sweeps.spec import SweepSpec
-from trainables.data.dataset import ImageData
+from trainables.augment.thesaurus import check_synonyms
+from trainables.compiling import check_compiler
+from trainables.data.dataset import SplitData
 from trainables.errors import InputError
-from trainables.trial_config import TrialConfig
+from trainables.precision import check_precision
+from trainables.task import Task
+from trainables.trial_config import TrialConfig, parse_values
 
 CPU_TRAIN_SAMPLES: Final = 4000
 """Training samples per core by default where there is no GPU: an epoch stays within a minute."""
@@ -28,6 +37,7 @@ class SweepPlan:
         limit_train: training samples that were asked for or chosen; None: all.
         space: what varies from trial to trial.
         fixed: the fields of `TrialConfig` that don't.
+        sampler: draws the configs.
         mutable: the part of the space that PBT may change; empty for other schedulers.
     """
 
@@ -36,6 +46,7 @@ class SweepPlan:
     limit_train: int | None
     space: Space
     fixed: Mapping[str, Any]
+    sampler: Sampler
     mutable: Space
     objectives: tuple[Objective, ...]
     num_trials: int
@@ -45,7 +56,7 @@ class SweepPlan:
     @property
     def architectures(self) -> list[TrialConfig]:
         """A config for every architecture in the space."""
-        return list(architectures(self.space, self.fixed))
+        return architectures(self.space, self.fixed, self.sampler.task)
 
 
 def default_limit_train(spec: SweepSpec, gangs: GangPlan, num_cpus: float) -> int | None:
@@ -56,46 +67,23 @@ def default_limit_train(spec: SweepSpec, gangs: GangPlan, num_cpus: float) -> in
 
 
 def plan_sweep(
-    spec: SweepSpec, gangs: GangPlan, data: ImageData, limit_train: int | None
+    spec: SweepSpec, gangs: GangPlan, data: SplitData, limit_train: int | None
 ) -> SweepPlan:
     """Choose what the spec leaves open.
 
     Raises:
         InputError: if the choices contradict one another, the data or the space.
     """
-    has_gpus = gangs.gpus_per_worker > 0
-    num_epochs = spec.epochs or (20 if has_gpus else 12)
-    batch_size = spec.batch_size or _default_batch_size(len(data.train), gangs, has_gpus)
-    if batch_size > len(data.train):
-        raise InputError(
-            f"--batch-size must be <= {len(data.train)} training samples, got {batch_size}; "
-            "lower it"
-        )
-    if batch_size % gangs.workers_per_gang:
-        raise InputError(
-            f"--batch-size must be a multiple of {gangs.workers_per_gang} workers, got "
-            f"{batch_size}; try {_whole_batch(batch_size, gangs)}"
-        )
-    is_pbt = spec.scheduler == "pbt"
-    small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
-    models = spec.models or (large if has_gpus else small)
-    widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
+    num_epochs = spec.epochs or (20 if gangs.gpus_per_worker else 12)
     perturbation_epochs = spec.perturbation_epochs or max(1, num_epochs // 6)
-    if is_pbt and perturbation_epochs >= num_epochs:
-        raise InputError(
-            f"--perturbation-epochs must be < {num_epochs} epochs, or no trial ever exploits "
-            f"another, got {perturbation_epochs}; lower it or raise --epochs"
-        )
-    if is_pbt and spec.trials == 1:
-        raise InputError("--trials must be >= 2 for a population, got 1; add some")
-    space = image_space(models, widths, image_size_px=data.input_shape[1])
-    fixed = {
-        "batch_size": batch_size,
-        "precision": spec.precision,
-        "num_epochs": num_epochs,
-        "warmup_epochs": min(1.0, num_epochs / 10),
-    }
-    validate_space(space, fixed)
+    is_pbt = spec.scheduler == "pbt"
+    if is_pbt:
+        _check_population(spec, num_epochs, perturbation_epochs)
+    space, fixed = choose_space(spec, gangs, data, num_epochs)
+    validate_space(space, fixed, data.task)
+    _check_batches(space, fixed, gangs, len(data.train))
+    _check_synonyms(space, fixed, has_thesaurus=data.has_thesaurus)
+    sampler = Sampler(spec.sampler, space, fixed, data.task, spec.seed)
     default_trials = max(8, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
     return SweepPlan(
         spec=spec,
@@ -103,22 +91,147 @@ def plan_sweep(
         limit_train=limit_train,
         space=space,
         fixed=fixed,
+        sampler=sampler,
         mutable=mutable_part(space, spec.mutate) if is_pbt else {},
         objectives=spec.resolved_objectives(),
-        num_trials=spec.trials or default_trials,
+        num_trials=spec.trials or sampler.num_configs or default_trials,
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,
     )
 
 
+def _check_population(spec: SweepSpec, num_epochs: int, perturbation_epochs: int) -> None:
+    if perturbation_epochs >= num_epochs:
+        raise InputError(
+            f"--perturbation-epochs must be < {num_epochs} epochs, or no trial ever exploits "
+            f"another, got {perturbation_epochs}; lower it or raise --epochs"
+        )
+    if spec.trials == 1:
+        raise InputError("--trials must be >= 2 for a population, got 1; add some")
+
+
+def choose_space(
+    spec: SweepSpec, gangs: GangPlan, data: SplitData, num_epochs: int
+) -> tuple[Space, dict[str, Any]]:
+    """Return what varies, and the fields that are the same for all trials.
+
+    Raises:
+        InputError: if a group or a hyperparameter is unknown, or nothing that fits is left.
+    """
+    has_gpus = gangs.gpus_per_worker > 0
+    warmup_epochs = min(1.0, num_epochs / 10)
+    given = {
+        **({} if spec.batch_size is None else {"batch_size": spec.batch_size}),
+        **({} if spec.precision is None else {"precision": spec.precision}),
+        **parse_values(spec.fix),
+        "num_epochs": num_epochs,
+    }
+    small = _small_space(spec, data.task, has_gpus)
+    space: Space
+    if spec.space is None:
+        space = {**small, **spec.own_space}
+    else:
+        own = dict(spec.own_space)
+        # Models that were named come with widths: those of the group are for its own models.
+        if spec.models or "architecture" not in spec.space:
+            own = {"model": small["model"], "width": small["width"], **own}
+        elif spec.widths:
+            own["width"] = small["width"]
+        space = join_spaces(
+            spec.space,
+            data.task,
+            has_gpus=has_gpus,
+            has_thesaurus=data.has_thesaurus,
+            own={name: entry for name, entry in own.items() if name not in given},
+            fixed=given,
+        )
+    chosen = {
+        "batch_size": _default_batch_size(len(data.train), gangs, has_gpus),
+        **({} if given.get("schedule") == "one_cycle" else {"warmup_epochs": warmup_epochs}),
+        **({} if data.task.kind == "image" else {"optimizer": "adamw", "learning_rate": 1e-3}),
+    }
+    space = {name: entry for name, entry in space.items() if name not in given}
+    space = _narrow_batches(space, gangs, len(data.train))
+    defaults = {name: value for name, value in chosen.items() if name not in space}
+    return space, {**defaults, **given}
+
+
+def _small_space(spec: SweepSpec, task: Task, has_gpus: bool) -> Space:
+    """Return the space of a sweep that names no groups, with the spec's models and widths."""
+    if task.kind == "text":
+        # Attention is slow on a CPU: 4 blocks of 64 channels take 13 s an epoch of 3,500 texts.
+        widths = spec.widths or ((64, 128) if has_gpus else (16, 32))
+        depths = (2, 4) if has_gpus else (1, 2)
+        return text_space(spec.models or ("text_cnn", "text_transformer"), widths, depths)
+    small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
+    models = spec.models or (large if has_gpus else small)
+    widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
+    return image_space(models, widths, image_size_px=task.input_shape[1])
+
+
+def _narrow_batches(space: Space, gangs: GangPlan, num_train: int) -> Space:
+    """Leave out batches that the train part or the workers can't have."""
+    sizes = space.get("batch_size")
+    if not isinstance(sizes, Choice):
+        return space
+    fitting = tuple(
+        size
+        for size in sizes.values
+        if size % gangs.workers_per_gang == 0 and size <= num_train // 2
+    )
+    others = {name: entry for name, entry in space.items() if name != "batch_size"}
+    return {**others, "batch_size": Choice(fitting)} if fitting else others
+
+
+def _check_batches(space: Space, fixed: Mapping[str, Any], gangs: GangPlan, num_train: int) -> None:
+    """Check that each batch size can be shared by the workers, in as many parts as asked for."""
+    parts = _values(space, fixed, "accumulation_steps", 1)
+    for size in _values(space, fixed, "batch_size", None):
+        if size > num_train:
+            raise InputError(
+                f"--batch-size must be <= {num_train} training samples, got {size}; lower it"
+            )
+        for num_parts in parts:
+            divisor = gangs.workers_per_gang * num_parts
+            if size % divisor:
+                times = f" times {num_parts} accumulation steps" if num_parts > 1 else ""
+                raise InputError(
+                    f"--batch-size must be a multiple of {gangs.workers_per_gang} workers{times}, "
+                    f"got {size}; try {max(divisor, size - size % divisor)}"
+                )
+
+
+def _check_synonyms(space: Space, fixed: Mapping[str, Any], *, has_thesaurus: bool) -> None:
+    name = "synonym_probability"
+    entry = space.get(name, Choice((fixed.get(name, 0.0),)))
+    domains = entry.cases.values() if isinstance(entry, Switch) else (entry,)
+    greatest = max(value for domain in domains for value in domain.grid(2))
+    check_synonyms(TrialConfig.from_dict({name: greatest}), has_thesaurus=has_thesaurus)
+
+
+def check_hardware(plan: SweepPlan) -> None:
+    """Check that this machine has the precisions and the compiler that the space asks for.
+
+    Raises:
+        InputError: if it hasn't.
+    """
+    device = torch.device("cuda" if plan.gangs.gpus_per_worker else "cpu")
+    for precision in _values(plan.space, plan.fixed, "precision", "fp32"):
+        check_precision(precision, device)
+    if True in _values(plan.space, plan.fixed, "is_compiled", False):
+        check_compiler(device)
+
+
+def _values(space: Space, fixed: Mapping[str, Any], name: str, default: Any) -> tuple[Any, ...]:
+    """Return all that a field can be in a sweep."""
+    entry = space.get(name)
+    return entry.values if isinstance(entry, Choice) else (fixed.get(name, default),)
+
+
 def _default_batch_size(num_train: int, gangs: GangPlan, has_gpus: bool) -> int:
     """Return 512 on GPUs, else 128, halved until an epoch has enough steps to learn something."""
     size = 512 if has_gpus else 128
-    while size > 2 * gangs.workers_per_gang and num_train // size < MIN_STEPS_PER_EPOCH:
+    workers = gangs.workers_per_gang
+    while size > 2 * workers and num_train // size < MIN_STEPS_PER_EPOCH:
         size //= 2
-    return _whole_batch(size, gangs)
-
-
-def _whole_batch(size: int, gangs: GangPlan) -> int:
-    """Return the largest batch up to `size` that the workers share evenly, and not in nothing."""
-    return max(gangs.workers_per_gang, size - size % gangs.workers_per_gang)
+    return max(workers, size - size % workers)

@@ -13,7 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.records import RANKED_STATUSES, Objective
+from analysis.records import Objective
+from sweeps.front import front, ranked
 from sweeps.recorder import SweepRecorder, TrialRecord
 
 PLAIN_INTERVAL_S: Final = 10.0
@@ -97,7 +98,7 @@ class Progress:
     def line(self) -> str:
         """Return the state in one line."""
         trials = list(self._recorder.trials.values())
-        best = self._ranked(trials)[:1]
+        best = ranked(trials, self._objectives)[:1]
         parts = [_clock_text(self._clock() - self._started_s), _states(trials, self._num_trials)]
         parts += [f"best {best[0].trial_id}: {self._values(best[0])}"] if best else []
         parts += [self._eta(trials), *self._cost(trials), *filter(None, [self._notice()])]
@@ -106,7 +107,7 @@ class Progress:
     def table(self) -> RenderableType:
         """Return the live table."""
         trials = list(self._recorder.trials.values())
-        front = self._front(trials)
+        best = front(trials, self._objectives)
         table = Table(title=Text(self._title), title_justify="left", expand=False)
         table.add_column("trial")
         table.add_column("state")
@@ -115,10 +116,10 @@ class Progress:
             table.add_column(objective.column, justify="right")
         table.add_column("from")
         active = [t for t in trials if t.status in ("running", "paused")]
-        shown = [*front, *(t for t in active if t not in front)]
-        shown += [t for t in self._ranked(trials) if t not in shown]
+        shown = [*best, *(t for t in active if t not in best)]
+        shown += [t for t in ranked(trials, self._objectives) if t not in shown]
         for trial in shown[:MAX_ROWS]:
-            mark = "★ " if trial in front else "  "
+            mark = "★ " if trial in best else "  "
             table.add_row(
                 mark + trial.trial_id,
                 trial.status,
@@ -132,7 +133,7 @@ class Progress:
             for part in (
                 _clock_text(self._clock() - self._started_s),
                 _states(trials, self._num_trials),
-                f"front {len(front)} (★)",
+                f"front {len(best)} (★)",
                 self._eta(trials),
                 *self._cost(trials),
                 f"{hidden} more" if hidden > 0 else "",
@@ -141,29 +142,6 @@ class Progress:
         )
         notice = self._notice()
         return Group(table, Text(footer), *([Text(notice)] if notice else []))
-
-    def _measured(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        return [t for t in trials if t.epoch > 0 and t.status in RANKED_STATUSES]
-
-    def _ranked(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        return sorted(self._measured(trials), key=lambda trial: self._losses(trial)[0])
-
-    def _losses(self, trial: TrialRecord) -> tuple[float, ...]:
-        values = ((getattr(trial, o.column), o.direction) for o in self._objectives)
-        return tuple(
-            float("inf") if value is None else (-value if direction == "max" else value)
-            for value, direction in values
-        )
-
-    def _front(self, trials: list[TrialRecord]) -> list[TrialRecord]:
-        """Return the trials that no other dominates, best first."""
-        ranked = self._ranked(trials)
-        losses = [self._losses(trial) for trial in ranked]
-        return [
-            trial
-            for trial, loss in zip(ranked, losses, strict=True)
-            if not any(other != loss and _dominates(other, loss) for other in losses)
-        ]
 
     def _values(self, trial: TrialRecord) -> str:
         pairs = (f"{o.column} {_value(trial, o)}" for o in self._objectives)
@@ -194,12 +172,8 @@ class Progress:
         return [f"USD {sum(trial.cost_usd or 0.0 for trial in trials):.4f}"]
 
 
-def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
-    return all(a <= b for a, b in zip(first, second, strict=True))
-
-
 def _value(trial: TrialRecord, objective: Objective) -> str:
-    value = getattr(trial, objective.column)
+    value = trial.value(objective.column)
     return "-" if value is None else f"{value:.4g}"
 
 

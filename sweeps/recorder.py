@@ -6,7 +6,6 @@ folder, TensorBoard and the live table show what it knows. It knows nothing of R
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shlex
@@ -30,19 +29,38 @@ from sweeps.trackers.tensorboard import TensorBoardTracker
 FLUSH_INTERVAL_S: Final = 5.0
 """Seconds between two writes of the Parquet files while trials run."""
 
+JOULES_PER_KWH: Final = 3.6e6
+
+
+EPOCH_COLUMNS: Final = tuple(
+    name
+    for name in TRIALS_SCHEMA.names
+    if name in RESULTS_SCHEMA.names and name not in ("trial_id", "parent_trial_id")
+)
+"""What a trial's row repeats of its last epoch."""
+
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is known of a config before it trains."""
+    """What is known of a config before it trains.
+
+    Attributes:
+        fingerprint: the key of `latency.parquet`.
+        figures: columns of `trials.parquet`: sizes and latency.
+    """
 
     fingerprint: str
-    num_parameters: int
-    latency_p50_ms: float | None
+    figures: Mapping[str, float | None]
 
 
 @dataclass
 class TrialRecord:
-    """A row of `trials.parquet` in the making; the fields are its columns."""
+    """A row of `trials.parquet` in the making.
+
+    Attributes:
+        figures: its columns that have no field here: scores, sizes, times.
+        details: the last epoch's scores that are tables, JSON.
+    """
 
     trial_id: str
     config: Mapping[str, Any]
@@ -53,23 +71,27 @@ class TrialRecord:
     parent_epoch: int | None = None
     num_exploits: int = 0
     architecture: str | None = None
-    num_parameters: int | None = None
     epoch: int = 0
-    train_loss: float | None = None
-    val_loss: float | None = None
-    val_accuracy: float | None = None
-    latency_p50_ms: float | None = None
     gang_seconds: float = 0.0
     gpu_seconds: float = 0.0
     cost_usd: float | None = None
     checkpoint: str | None = None
     reproduce: str | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+    details: str | None = None
+
+    def value(self, column: str) -> Any:
+        """Return what stands in a column of `trials.parquet`; None where nothing does yet."""
+        return getattr(self, column) if hasattr(self, column) else self.figures.get(column)
 
     def row(self) -> dict[str, Any]:
         """Return the row as Parquet takes it."""
-        values = dataclasses.asdict(self)
-        values["config"] = json.dumps(self.config)
-        return values
+        details = json.loads(self.details) if self.details else {}
+        return {
+            **{name: self.value(name) for name in TRIALS_SCHEMA.names},
+            **{f"val_{name}": table for name, table in details.items()},
+            "config": json.dumps(self.config),
+        }
 
 
 @dataclass(frozen=True)
@@ -146,8 +168,7 @@ class SweepRecorder:
     def _set_architecture(self, record: TrialRecord) -> None:
         known = self._describe(record.config)
         record.architecture = known.fingerprint
-        record.num_parameters = known.num_parameters
-        record.latency_p50_ms = known.latency_p50_ms
+        record.figures.update(known.figures)
 
     def begin(self, trial_id: str) -> None:
         """Note that a trial begins, or goes on, on a gang."""
@@ -165,18 +186,20 @@ class SweepRecorder:
         exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
             self._become(record, exploit)
-        for name in ("epoch", "train_loss", "val_loss", "val_accuracy"):
-            setattr(record, name, result[name])
         self._charge(record, result["gang_seconds"])
-        if result.get("checkpoint"):
-            record.checkpoint = self._relative(str(result["checkpoint"]))
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
         row.update(
             trial_id=trial_id,
             parent_trial_id=None if exploit is None else exploit.donor_id,
             gpu_seconds=record.gpu_seconds,
             cost_usd=record.cost_usd,
+            energy_kwh=_add_joules(record.figures.get("energy_kwh"), result.get("energy_joules")),
         )
+        record.epoch = int(result["epoch"])
+        record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
+        record.details = result.get("val_details")
+        if result.get("checkpoint"):
+            record.checkpoint = self._relative(str(result["checkpoint"]))
         self._new_results.append(row)
         self._tensorboard.report(trial_id, row)
         self.flush(is_due_only=True)
@@ -205,6 +228,11 @@ class SweepRecorder:
         record.parent_trial_id, record.parent_epoch = exploit.donor_id, exploit.donor_epoch
         record.num_exploits += 1
         self._set_architecture(record)
+
+    def enter_test(self, trial_id: str, scores: Mapping[str, float | None]) -> None:
+        """Enter a finalist's scores on the test part, by name."""
+        named = {f"test_{name}": value for name, value in scores.items()}
+        self.trials[trial_id].figures.update(named)
 
     def settle(self, gang_seconds: Mapping[str, float]) -> None:
         """Enter what each trial held a gang for, lost and failed epochs included."""
@@ -245,3 +273,8 @@ class SweepRecorder:
 
     def _relative(self, location: str) -> str:
         return location.removeprefix(f"{self._folder.path}/")
+
+
+def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:
+    """Return the energy of a trial so far [kWh]; None where the hardware doesn't tell."""
+    return None if joules is None else (before_kwh or 0.0) + joules / JOULES_PER_KWH

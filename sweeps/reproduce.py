@@ -25,7 +25,7 @@ from sweeps.gangs import hold_gangs
 from sweeps.quiet import quiet
 from sweeps.resources import plan_gangs
 from sweeps.run_folder import RunFolder
-from trainables.data.dataset import ImageData
+from trainables.data.dataset import SplitData
 from trainables.data.load import load_dataset
 from trainables.errors import InputError
 from trainables.orders import Finished, Order, Start, TrainEpoch
@@ -114,13 +114,14 @@ def _read(run: Path, trial: str) -> tuple[dict[str, Any], dict[str, Any]]:
     return sweep, rows[trial]
 
 
-def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> ImageData:
+def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
     spec, recorded = sweep["spec"], sweep["dataset"]
     data, note = load_dataset(
         spec["dataset"],
         data_dir or spec["data_dir"],
         seed=spec["seed"],
         limit_train=recorded["limit_train"],
+        thesaurus=spec["thesaurus"],
     )
     if data.fingerprint != recorded["fingerprint"]:
         raise InputError(

@@ -82,6 +82,10 @@ class RunFolder:
         """TensorBoard's log folder."""
         return self.path / TENSORBOARD_FOLDER
 
+    def locate(self, checkpoint: str) -> str:
+        """Return the location of a checkpoint that is recorded relative to the run folder."""
+        return checkpoint if "://" in checkpoint else str(self.path.absolute() / checkpoint)
+
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Replace a JSON file."""
         self._replace(name, json.dumps(content, indent=1).encode())

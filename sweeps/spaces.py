@@ -1,116 +1,178 @@
-"""Tuning spaces as plain Python values, and seeded sampling from them.
+"""Tuning spaces: what is in them, checked before the start, and what PBT may mutate.
 
-A space maps fields of `TrialConfig` to domains; fields it doesn't name keep their defaults.
-Whether a field may be mutated in mid-training (PBT) is a property of the field, not of a space.
+A space maps fields of `TrialConfig` to domains; fields it doesn't name are fixed. Whether a field
+may be mutated in mid-training is a property of the field, not of a space.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
-import numpy as np
-
+from sweeps.combinations import (
+    build_config,
+    combinations,
+    condition_values,
+    count_combinations,
+    used_domains,
+)
+from sweeps.domains import Choice, Domain, Space, Switch, Uniform
 from trainables.errors import InputError
-from trainables.trial_config import ARCHITECTURE_FIELDS, MUTABLE_FIELDS, TrialConfig
+from trainables.models import MODELS, find_model
+from trainables.task import Task
+from trainables.trial_config import (
+    ARCHITECTURE_FIELDS,
+    CONDITIONS,
+    MUTABLE_FIELDS,
+    TrialConfig,
+    default_of,
+    rules,
+    unused_reason,
+)
+
+MAX_ARCHITECTURES: Final = 256
+"""In a space: the latency of each is measured before the first trial trains."""
+
+STRUCTURE: Final = ARCHITECTURE_FIELDS | frozenset(CONDITIONS)
+"""The fields that decide, among them, whether a combination can be built."""
+
+_WHY_FIXED: Final = {
+    "architecture": "weights of one architecture don't fit another",
+    "optimizer": "the optimizer's state or the schedule would no longer fit",
+    "regularisation": "it judges the training as a whole",
+    "hardware": "a trial is set up for it once",
+}
+"""Why a field that can't change in mid-training can't, by its group."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """One of a few values, each as likely as the others."""
-
-    values: tuple[Any, ...]
-
-    def __post_init__(self) -> None:
-        if not self.values:
-            raise InputError("choices must be at least one value, got none; list the values")
-
-    def sample(self, generator: np.random.Generator) -> Any:
-        """Draw one value."""
-        return self.values[int(generator.integers(len(self.values)))]
-
-    def perturb(self, value: Any, generator: np.random.Generator) -> Any:
-        """Step to a neighbour of `value`, which stays inside the choices."""
-        at = self.values.index(value) + int(generator.choice((-1, 1)))
-        return self.values[min(max(at, 0), len(self.values) - 1)]
-
-
-@dataclass(frozen=True)
-class Uniform:
-    """A number between two bounds, uniform on the scale named."""
-
-    low: float
-    high: float
-    is_log: bool = False
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise InputError(
-                f"bounds must be low < high, got {self.low:g} and {self.high:g}; swap or widen them"
-            )
-        if self.is_log and self.low <= 0:
-            raise InputError(
-                f"a log scale must be > 0, got {self.low:g}; raise low or use a linear scale"
-            )
-
-    def sample(self, generator: np.random.Generator) -> float:
-        """Draw one value."""
-        if self.is_log:
-            return float(math.exp(generator.uniform(math.log(self.low), math.log(self.high))))
-        return float(generator.uniform(self.low, self.high))
-
-    def perturb(self, value: float, generator: np.random.Generator) -> float:
-        """Multiply by 0.8 or 1.2 (PBT, Jaderberg et al. 2017, section 4), inside the bounds."""
-        moved = value * float(generator.choice((0.8, 1.2)))
-        return min(max(moved, self.low), self.high)
-
-
-Domain = Choice | Uniform
-Space = Mapping[str, Domain]
-
-
-def sample_config(space: Space, fixed: Mapping[str, Any], seed: int, index: int) -> TrialConfig:
-    """Draw the config of a sweep's trial number `index`; the same arguments, the same config.
-
-    Args:
-        space: what varies.
-        fixed: fields that don't; overridden by the space.
-        seed: of the sweep; each trial's own seed is derived from it.
-        index: >= 0.
-    """
-    generator = np.random.default_rng((seed, index))
-    drawn = {name: domain.sample(generator) for name, domain in sorted(space.items())}
-    trial_seed = int(generator.integers(2**31))
-    return TrialConfig.from_dict({**fixed, **drawn, "seed": trial_seed})
-
-
-def architectures(space: Space, fixed: Mapping[str, Any]) -> Iterator[TrialConfig]:
-    """Yield a config for every architecture that the space holds."""
-    varied = {name: domain for name, domain in space.items() if name in ARCHITECTURE_FIELDS}
-    for name, domain in varied.items():
-        if not isinstance(domain, Choice):
-            raise InputError(
-                f"{name} must be a Choice, since it defines the architecture, got {domain}; "
-                "list its values"
-            )
-    choices = [domain.values for domain in varied.values() if isinstance(domain, Choice)]
-    for values in itertools.product(*choices):
-        yield TrialConfig.from_dict({**fixed, **dict(zip(varied, values, strict=True))})
-
-
-def validate_space(space: Space, fixed: Mapping[str, Any]) -> None:
-    """Check that every corner of a space is a config that can be built.
+def architectures(space: Space, fixed: Mapping[str, Any], task: Task) -> list[TrialConfig]:
+    """Return a config for every distinct architecture in the space that can be built.
 
     Raises:
-        InputError: for an unknown field or a bound outside the field's own.
+        InputError: if none can, there are more than `MAX_ARCHITECTURES` combinations, or a field
+            of the architecture is no Choice.
     """
-    for name, domain in space.items():
-        corners = domain.values if isinstance(domain, Choice) else (domain.low, domain.high)
-        for value in corners:
-            TrialConfig.from_dict({**fixed, name: value})
+    distinct: dict[tuple[tuple[str, Any], ...], TrialConfig] = {}
+    for config in fitting_structures(space, fixed, task):
+        distinct.setdefault(tuple(config.architecture().items()), config)
+    return list(distinct.values())
+
+
+def fitting_structures(space: Space, fixed: Mapping[str, Any], task: Task) -> list[TrialConfig]:
+    """Return a config for every combination of `STRUCTURE` in the space that can be built.
+
+    Raises:
+        InputError: as `architectures`.
+    """
+    fitting, reasons = _try_structures(space, fixed, task)
+    if not fitting:
+        raise next(iter(reasons.values()))
+    return fitting
+
+
+def _try_structures(
+    space: Space, fixed: Mapping[str, Any], task: Task
+) -> tuple[list[TrialConfig], dict[tuple[str, Any], InputError]]:
+    """Return the structures that fit, and why others don't by each of the values they have."""
+    for name, entry in space.items():
+        domains = entry.cases.values() if isinstance(entry, Switch) else (entry,)
+        if name in ARCHITECTURE_FIELDS and not all(isinstance(d, Choice) for d in domains):
+            raise InputError(
+                f"{name} must be a Choice, since it defines the architecture, got {entry}; "
+                "list its values"
+            )
+    part = {name: entry for name, entry in space.items() if name in ARCHITECTURE_FIELDS}
+    num_combinations = count_combinations(part, fixed, 1)
+    if num_combinations > MAX_ARCHITECTURES:
+        raise InputError(
+            f"architectures must be <= {MAX_ARCHITECTURES} in a space, got {num_combinations}; "
+            f"list fewer values of {', '.join(part)}"
+        )
+    fitting: list[TrialConfig] = []
+    reasons: dict[tuple[str, Any], InputError] = {}
+    structure = {name: entry for name, entry in space.items() if name in STRUCTURE}
+    for values in combinations(structure, fixed, 1):
+        try:
+            fitting.append(build_config(values, task))
+        except InputError as error:
+            for item in values.items():
+                reasons.setdefault(item, error)
+    return fitting, reasons
+
+
+def validate_space(space: Space, fixed: Mapping[str, Any], task: Task) -> None:
+    """Check that every value and bound in a space belongs to a config that can be built.
+
+    Raises:
+        InputError: for a field that is unknown, for the other kind of data, or used by no model
+            or optimizer in the space; a value outside the field's own bounds, or with which no
+            combination can be built; and as `architectures`.
+    """
+    _check_names(space, fixed, task)
+    _check_used(space, fixed, task)
+    fitting, reasons = _try_structures(space, fixed, task)
+    for (name, value), reason in reasons.items():
+        if not any(getattr(config, name) == value for config in fitting):
+            raise reason
+    others = {name: entry for name, entry in space.items() if name not in STRUCTURE}
+    witnesses = {
+        item: config for config in fitting for item in used_domains(others, vars(config)).items()
+    }
+    for (name, domain), config in witnesses.items():
+        for value in domain.grid(2):
+            build_config({**vars(config), name: value}, task)
+
+
+def _check_names(space: Space, fixed: Mapping[str, Any], task: Task) -> None:
+    field_rules = rules()
+    for name in (*space, *fixed):
+        if name not in field_rules:
+            raise InputError(
+                f"a space must be of hyperparameters, got {name!r}; choose from "
+                f"{', '.join(name for name in field_rules if field_rules[name].group)}"
+            )
+    for name in space:
+        if not field_rules[name].group:
+            raise InputError(
+                f"{name} must be the sweep's own choice, got {space[name]} in its space; take it "
+                "out of the space"
+            )
+        if field_rules[name].kind not in (None, task.kind):
+            raise InputError(
+                f"{name} must be left out for {task.kind} data, got {space[name]}; it is for "
+                f"{field_rules[name].kind} data"
+            )
+
+
+def _check_used(space: Space, fixed: Mapping[str, Any], task: Task) -> None:
+    """Check that each field in the space, or fixed at a value of its own, means something in it."""
+    given = {name: value for name, value in fixed.items() if value != default_of(name)} | {**space}
+    branches = [
+        dict(zip(CONDITIONS, values, strict=True))
+        for values in itertools.product(*condition_values(space, fixed).values())
+    ]
+    for name, value in given.items():
+        reasons = [unused_reason(name, branch) for branch in branches]
+        if all(reasons):
+            users = _users(name, task)
+            also = f" or add one of {', '.join(users)}" if users else ""
+            raise InputError(
+                f"{name} must be left out for {' or '.join(dict.fromkeys(map(str, reasons)))}, "
+                f"got {value}; leave it out{also}"
+            )
+
+
+def _users(name: str, task: Task) -> list[str]:
+    """Return the models, optimizers or schedules that use a field which some don't."""
+    return [
+        value
+        for on in CONDITIONS
+        if any(unused_reason(name, {on: value}) for value in rules()[on].choices)
+        for value in rules()[on].choices
+        if unused_reason(name, {on: value}) is None
+        and (on != "model" or MODELS[value].kind == task.kind)
+    ]
 
 
 def mutable_part(space: Space, names: tuple[str, ...] | None) -> Space:
@@ -125,18 +187,14 @@ def mutable_part(space: Space, names: tuple[str, ...] | None) -> Space:
                 f"mutate must be names in the space, got {name!r}; choose from {', '.join(space)}"
             )
         if name not in MUTABLE_FIELDS:
-            why = (
-                "weights of one architecture don't fit another"
-                if name in ARCHITECTURE_FIELDS
-                else "the optimizer's state or the data stream would no longer fit"
-            )
             raise InputError(
                 f"mutate must be hyperparameters that can change in mid-training, got {name!r} "
-                f"({why}); choose from {', '.join(sorted(MUTABLE_FIELDS & set(space)))}"
+                f"({_why_fixed(name)}); choose from "
+                f"{', '.join(sorted(MUTABLE_FIELDS & set(space)))}"
             )
     chosen = {
-        name: domain
-        for name, domain in space.items()
+        name: entry
+        for name, entry in space.items()
         if (name in names if names is not None else name in MUTABLE_FIELDS)
     }
     if not chosen:
@@ -147,9 +205,15 @@ def mutable_part(space: Space, names: tuple[str, ...] | None) -> Space:
     return chosen
 
 
+def _why_fixed(name: str) -> str:
+    if name == "batch_size":
+        return "the data stream would no longer fit"
+    return _WHY_FIXED[rules()[name].group]
+
+
 def image_space(
     models: tuple[str, ...], widths: tuple[int, ...], image_size_px: int
-) -> dict[str, Domain]:
+) -> dict[str, Domain | Switch]:
     """Return the space of a small CIFAR ResNet: architecture, optimizer, regularisation.
 
     Args:
@@ -167,4 +231,29 @@ def image_space(
         "label_smoothing": Uniform(0.0, 0.2),
         "crop_padding_px": Choice(tuple(sorted(paddings))),
         "flip_probability": Choice((0.0, 0.5)),
+    }
+
+
+def text_space(
+    models: tuple[str, ...], widths: tuple[int, ...], depths: tuple[int, ...]
+) -> dict[str, Domain | Switch]:
+    """Return the space of a small text classifier trained with AdamW.
+
+    Args:
+        models: names in `trainables.models.MODELS`.
+        widths: of the embedding; multiples of the number of heads.
+        depths: blocks of a Transformer; left out if no model has them.
+    """
+    has_depth = any("depth" in find_model(name).options for name in models)
+    return {
+        "model": Choice(models),
+        "width": Choice(widths),
+        **({"depth": Choice(depths)} if has_depth else {}),
+        "optimizer": Choice(("adamw",)),
+        "learning_rate": Uniform(1e-4, 1e-2, is_log=True),
+        "momentum": Uniform(0.8, 0.98),
+        "weight_decay": Uniform(1e-3, 0.3, is_log=True),
+        "label_smoothing": Uniform(0.0, 0.2),
+        "dropout": Uniform(0.0, 0.5),
+        "word_dropout_probability": Uniform(0.0, 0.3),
     }

@@ -7,12 +7,15 @@ import dataclasses
 import io
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import tyro
 
 from analysis.records import Objective
+from sweeps.domains import Domain, Switch
+from sweeps.sampling import SamplerName
 from trainables.errors import InputError
 
 STEERING_COLUMNS: Final = ("val_accuracy", "val_loss", "train_loss")
@@ -34,11 +37,20 @@ class SweepSpec:
     name: tyro.conf.Suppress[str] = "sweep"
     scheduler: tyro.conf.Suppress[SchedulerName] = "fifo"
 
+    own_space: tyro.conf.Suppress[tyro.conf.Fixed[Mapping[str, Domain | Switch]]] = field(
+        default_factory=dict
+    )
+    """Domains of an entry script's own; they replace those of the groups."""
+
     dataset: str = "auto"
-    """auto | cifar10 | digits | parquet:DIR. auto takes CIFAR-10 from --data-dir, else its
-    download, else scikit-learn's handwritten digits, and says which."""
+    """auto | cifar10 | cifar100 | digits | parquet:DIR | folder:DIR | docstrings | text:PATH. auto
+    takes CIFAR-10 from --data-dir, else its download, else scikit-learn's handwritten digits, and
+    says which."""
     data_dir: str = "data"
     """Folder where CIFAR-10 lies or is downloaded to."""
+    thesaurus: str | None = None
+    """Texts: a file of synonyms, with lines of word<TAB>synonym, synonym ..., or a MyThes .dat as
+    LibreOffice's; None: words are not replaced."""
     limit_train: int | None = None
     """Training samples to use [samples]; None: all, or fewer on a CPU."""
 
@@ -46,14 +58,21 @@ class SweepSpec:
     """Trials of the sweep; PBT's population."""
     epochs: int | None = None
     """Epochs of a full training [epochs]."""
+    space: tuple[str, ...] | None = None
+    """Groups of hyperparameters to search: augmentation architecture optimizer regularisation
+    hardware. None: a small space for small models."""
+    sampler: SamplerName = "random"
+    """How configs are drawn from the space."""
+    fix: tuple[str, ...] = ()
+    """Hyperparameters that all trials share, as name=value: optimizer=adamw dropout=0.1"""
     models: tuple[str, ...] | None = None
-    """Architectures to search: resnet8 resnet14 resnet20 ..."""
+    """Architectures to search: resnet8 resnet14 resnet20 ... or torchvision:NAME"""
     widths: tuple[int, ...] | None = None
     """Widths to search [channels of the first stage]."""
     batch_size: int | None = None
     """Samples per step over all workers of a trial [samples]."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of training."""
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    """Arithmetic of training; None: fp32, or what the space draws."""
     perturbation_epochs: int | None = None
     """PBT: epochs between two decisions [epochs]."""
     mutate: tuple[str, ...] | None = None
@@ -72,6 +91,13 @@ class SweepSpec:
     """Refuse architectures slower than this before training [ms, p50 at batch 1]."""
     price_usd_per_hour: float | None = None
     """Price of one worker, that is one GPU or one CPU worker [USD per hour]."""
+
+    finalists: int = 3
+    """Trials of the front that are examined on the test part, after the search."""
+    robustness_samples: int = 100
+    """Test images on which finalists meet noise, blur, attacks [samples]; 0: none."""
+    attribution_samples: int = 4
+    """Test samples of which attribution maps are made for finalists [samples]; 0: none."""
 
     gangs: int | None = None
     """Gangs: trials that train at the same time."""
@@ -98,9 +124,11 @@ class SweepSpec:
         for name in ("latency_slo_ms", "price_usd_per_hour"):
             _require(name, getattr(self, name), "> 0", lambda value: value > 0)
         _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
+        for name in ("finalists", "robustness_samples", "attribution_samples"):
+            _require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
         _require("seed", self.seed, ">= 0", lambda value: value >= 0)
         _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
-        for name in ("models", "widths", "objectives"):
+        for name in ("models", "widths", "objectives", "space"):
             _require(name, getattr(self, name), "at least one value", len)
         if self.storage is not None and "?" in self.storage:
             raise InputError(

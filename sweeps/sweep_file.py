@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import shlex
 import subprocess
@@ -13,7 +14,8 @@ from typing import Any, Final
 from analysis.records import SCHEMA_VERSION
 from sweeps.plan import SweepPlan
 from sweeps.resources import Node
-from trainables.data.dataset import ImageData
+from sweeps.space_table import describe_space
+from trainables.data.dataset import SplitData
 from trainables.latency.figure import processor_name
 
 PACKAGES: Final = ("paretune", "torch", "torchvision", "ray", "pyarrow", "numpy")
@@ -21,7 +23,7 @@ PACKAGES: Final = ("paretune", "torch", "torchvision", "ray", "pyarrow", "numpy"
 
 def describe_sweep(
     plan: SweepPlan,
-    data: ImageData,
+    data: SplitData,
     note: str,
     nodes: list[Node],
     started_unix_s: float,
@@ -38,15 +40,15 @@ def describe_sweep(
             "name": data.name,
             "note": note,
             "fingerprint": data.fingerprint,
-            "input_shape": list(data.input_shape),
-            "num_classes": data.num_classes,
+            **data.task.to_dict(),
             "limit_train": plan.limit_train,
             "num_train": len(data.train),
             "num_val": len(data.val),
             "num_test": len(data.test),
         },
         "spec": plan.spec.to_dict(),
-        "space": {name: repr(domain) for name, domain in plan.space.items()},
+        "sampler": plan.sampler.name,
+        "space": [dataclasses.asdict(entry) for entry in describe_space(plan.space, plan.fixed)],
         "fixed": dict(plan.fixed),
         "mutable": sorted(plan.mutable),
         "seed": plan.spec.seed,

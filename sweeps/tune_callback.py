@@ -53,6 +53,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._num_epochs = num_epochs
         self._scheduler_name = scheduler_name
         self._live: dict[str, Trial] = {}
+        self._stopped_early: set[str] = set()
         self._synced_s = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -65,6 +66,8 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
     ) -> None:
         """Enter an epoch and its checkpoint."""
         self._recorder.report(trial.trial_id, result)
+        if result["is_stopped_early"]:
+            self._stopped_early.add(trial.trial_id)
         if result.get("checkpoint"):
             needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
             self._keeper.add(
@@ -80,7 +83,10 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         if epoch >= self._num_epochs:
             self._recorder.finish(trial.trial_id, "completed")
         else:
-            reason = f"stopped by {self._scheduler_name} after epoch {epoch}"
+            by = self._scheduler_name
+            if trial.trial_id in self._stopped_early:
+                by = f"its patience of {trial.config['patience_epochs']} epochs"
+            reason = f"stopped by {by} after epoch {epoch}"
             self._recorder.finish(trial.trial_id, "stopped", reason)
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:

@@ -26,10 +26,23 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from trainables.errors import TrainingError
 from trainables.lease import LeaseDesk, Seat
-from trainables.orders import Close, Done, Failed, Order, Outcome, Restart, Save, Start, TrainEpoch
+from trainables.orders import (
+    Close,
+    Done,
+    Examine,
+    Failed,
+    Order,
+    Outcome,
+    Restart,
+    Save,
+    Start,
+    TrainEpoch,
+)
 
 if TYPE_CHECKING:
-    from trainables.train_loop import DeviceData, Ranks, Training
+    from trainables.data.device import DeviceData
+    from trainables.ranks import Ranks
+    from trainables.train_loop import Training
 
 HEALTH_CHECK_INTERVAL_S: Final = 1.0
 """How often Ray Train looks after the workers; results don't wait for it."""
@@ -199,8 +212,6 @@ def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Wor
     """Make this process ready to train and enter it at the desk; return its generation too."""
     import torch
 
-    from trainables.train_loop import DeviceData
-
     torch.set_num_threads(num_threads)
     context = ray.train.get_context()
     rank = context.get_world_rank()
@@ -208,7 +219,7 @@ def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Wor
     seat = Seat(socket.gethostname(), os.getpid(), ray.get_runtime_context().current_actor)
     device = ray.train.torch.get_device()
     (reference,) = ray.get(desk.payload.remote())
-    data = DeviceData(ray.get(reference), device)
+    data = ray.get(reference).on_device(device)
     worker = Worker(rank, context.get_world_size(), device, data)
     return worker, ray.get(desk.join.remote(gang, group_id, rank, seat))
 
@@ -227,7 +238,7 @@ class Worker:
     def _new_ranks(self) -> Ranks:
         import torch.distributed as dist
 
-        from trainables.train_loop import Ranks
+        from trainables.ranks import Ranks
 
         group = dist.new_group() if self._world_size > 1 else None
         assert not isinstance(group, int), "every worker is a member"
@@ -248,7 +259,9 @@ class Worker:
         if isinstance(order, TrainEpoch):
             result = self._training.train_epoch()
             saved = self._save(order.save_to) if order.save_to else None
-            return {**vars(result), "checkpoint": saved}
+            return {**result.to_dict(), "checkpoint": saved}
+        if isinstance(order, Examine):
+            return self._examine(order)
         assert isinstance(order, Save), order
         return {"checkpoint": self._save(order.save_to)}
 
@@ -267,6 +280,14 @@ class Worker:
         config = TrialConfig.from_dict(order.config)
         self._training = Training(config, self._data, self._ranks, state)
         return {"epoch": self._training.epoch}
+
+    def _examine(self, order: Examine) -> dict[str, Any]:
+        from trainables.examine import examine
+
+        assert self._training is not None
+        (reference,) = order.test
+        test = self._data.place(ray.get(reference))
+        return examine(self._training, self._data, test, self._ranks, order.options)
 
     def _save(self, location: str) -> str:
         from trainables.checkpoint_store import write_checkpoint

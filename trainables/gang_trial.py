@@ -114,6 +114,9 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             assert finished.result["epoch"] == trained
             if is_due:
                 self._keep(finished.result["checkpoint"], trained)
+            if finished.result["is_stopped_early"]:
+                self._save_at(trained)
+                break
         self._epoch = trained
         assert self._ticket is not None
         return {
@@ -122,7 +125,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             "generation": finished.generation,
             "gang_seconds": finished.gang_seconds,
             "checkpoint": self._checkpoint if self._saved_epoch == trained else None,
-            "done": trained >= num_epochs,
+            "done": trained >= num_epochs or finished.result["is_stopped_early"],
         }
 
     def _start_on_gang(self) -> int:
@@ -167,8 +170,13 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         trained = self._start_on_gang()
         while trained < self._epoch:  # a loss took some epochs away
             trained = int(self._order(TrainEpoch()).result["epoch"])
-        finished = self._order(Save(self._location(trained)))
-        self._keep(finished.result["checkpoint"], trained)
+        self._save_at(trained)
+
+    def _save_at(self, epoch: int) -> None:
+        """Save the trial as it stands after `epoch`, unless it was."""
+        if self._saved_epoch != epoch:
+            finished = self._order(Save(self._location(epoch)))
+            self._keep(finished.result["checkpoint"], epoch)
 
     def restore(self, checkpoint_path: _TrainingResult) -> None:
         """Take over a checkpoint: this trial's own, or a PBT donor's."""

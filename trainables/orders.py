@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,19 @@ class Save:
 
 
 @dataclass(frozen=True)
+class Examine:
+    """Find out what the trial does on the test part: for finalists, after the search.
+
+    Attributes:
+        test: [1], the reference of a `Part`; in a list, or Ray would fetch it on the way.
+        options: `ExamineOptions`.
+    """
+
+    test: Sequence[Any]
+    options: Any
+
+
+@dataclass(frozen=True)
 class Close:
     """Leave the loop: the sweep is over."""
 
@@ -44,7 +57,7 @@ class Restart:
     reason: str
 
 
-Order = Start | TrainEpoch | Save | Close | Restart
+Order = Start | TrainEpoch | Save | Examine | Close | Restart
 
 
 # --- Outcomes: what a worker says of an order ----------------------------------------------------

@@ -7,75 +7,43 @@ before. So a training that was saved, moved or given to another trial goes on bi
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from trainables.augment.image import apply, draw_parameters
-from trainables.data.device import DeviceData as DeviceData
+from trainables.batches import Batch, check_batch_size, epoch_batches, num_steps
+from trainables.compiling import check_compiler, compile_model
+from trainables.data.device import DeviceData, spread_positions
+from trainables.early_stopping import EarlyStopping
+from trainables.energy import EnergyMeter
+from trainables.epoch_result import GAP_SAMPLES, EpochResult
 from trainables.errors import InputError, TrainingError
-from trainables.evaluate import Evaluation, evaluate
+from trainables.evaluate import predict_all
+from trainables.metrics import Scores, score
 from trainables.models import create_model
-from trainables.optimizers import apply_hyperparameters, build_optimizer, cosine_with_warmup
-from trainables.precision import autocast, check_precision
+from trainables.optimizers import apply_hyperparameters, build_optimizer
+from trainables.precision import autocast, check_precision, make_scaler
+from trainables.ranks import Ranks
+from trainables.schedules import learning_rate
 from trainables.trial_config import TrialConfig
+from trainables.weight_average import WeightAverage
 
 
 @dataclass(frozen=True)
-class Ranks:
-    """A worker's place among those that train together.
+class _Trained:
+    """What the steps of an epoch gave."""
 
-    Attributes:
-        rank: from 0 to world_size - 1.
-        world_size: number of workers.
-        device: that this worker trains on.
-        group: of all workers; None for a single process, which trains without DDP.
-    """
-
-    rank: int
-    world_size: int
-    device: torch.device
-    group: dist.ProcessGroup | None
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What an epoch gave; equal on all workers, but for the times.
-
-    Attributes:
-        epoch: from 1.
-        train_loss: mean over samples of what was minimised (so with label smoothing), nats.
-        val_loss: mean over samples, without label smoothing, nats.
-        val_accuracy: fraction, 0 to 1.
-        learning_rate: of the last step.
-        train_seconds: of the training steps.
-        val_seconds: of the validation.
-        started_unix_s: when the first step began.
-        ended_unix_s: when the validation was done.
-        num_train_samples: trained on, by all workers together.
-    """
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-    train_seconds: float
-    val_seconds: float
-    started_unix_s: float
-    ended_unix_s: float
-    num_train_samples: int
+    loss: float
+    data_seconds: float
 
 
 class Training:
@@ -84,7 +52,7 @@ class Training:
     Attributes:
         config: in force.
         epoch: epochs done.
-        model: without its DDP wrapper.
+        model: without its wrappers; what is saved.
 
     Args:
         config: of the trial; its seed gives the initial weights and the data stream.
@@ -93,8 +61,7 @@ class Training:
         state: to go on from, as `load_state_dict` takes it; no weights are drawn then.
 
     Raises:
-        InputError: if the batch size does not fit the data or the number of workers, or the
-            device has not the precision.
+        InputError: if the config does not fit the data, the device or the number of workers.
     """
 
     def __init__(
@@ -105,7 +72,10 @@ class Training:
         state: dict[str, Any] | None = None,
     ) -> None:
         check_precision(config.precision, ranks.device)
-        _check_batch_size(config.batch_size, len(data.train_labels), ranks.world_size)
+        config.check_task(data.task)
+        check_batch_size(config, len(data.train), ranks.world_size)
+        if config.is_compiled:
+            check_compiler(ranks.device)
         self.config = config
         self.epoch = 0
         self._data = data
@@ -113,10 +83,17 @@ class Training:
         self._stream_seed = config.seed
         if ranks.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
+        self._memory_format = (
+            torch.channels_last if config.is_channels_last else torch.contiguous_format
+        )
         model = self._draw_model() if state is None else self._empty_model()
-        # Channels last is the quicker layout for convolutions on CPUs, as on GPUs.
-        self.model: nn.Module = model.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model: nn.Module = model.to(ranks.device, memory_format=self._memory_format)  # type: ignore[call-overload]
+        self._trained_model = compile_model(self.model) if config.is_compiled else self.model
         self._optimizer = build_optimizer(self.model, config)
+        self._scaler = make_scaler(config.precision, ranks.device)
+        self._average = WeightAverage(self.model, config.ema_decay) if config.ema_decay else None
+        self._early_stopping = EarlyStopping(config.patience_epochs)
+        self._energy = EnergyMeter(ranks.device)
         if state is not None:
             self.load_state_dict(state)
 
@@ -124,13 +101,18 @@ class Training:
         """Build the model with weights drawn from the config's seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.seed)
-            return create_model(self.config, self._data.input_shape, self._data.num_classes)
+            return create_model(self.config, self._data.task)
 
     def _empty_model(self) -> nn.Module:
         """Build the model without weights: drawing them takes longer than loading others."""
         with torch.device("meta"):
-            model = create_model(self.config, self._data.input_shape, self._data.num_classes)
+            model = create_model(self.config, self._data.task)
         return model.to_empty(device=self._ranks.device)
+
+    @property
+    def served_model(self) -> nn.Module:
+        """The model that is validated and would be shipped: the average, where there is one."""
+        return self.model if self._average is None else self._average.model
 
     def train_epoch(self) -> EpochResult:
         """Train one epoch, then validate.
@@ -139,23 +121,31 @@ class Training:
             TrainingError: on all workers, if a loss is not finite.
         """
         started_unix_s, start_s = time.time(), time.perf_counter()
-        train_loss = self._train()
+        joules = self._energy.read_joules()
+        if self._ranks.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._ranks.device)
+        trained = self._train()
         trained_s = time.perf_counter()
-        self._check_finite("train_loss", train_loss)
-        val = self._validate()
+        self._check_finite("train_loss", trained.loss)
+        val, train_accuracy = self._validate()
         self._check_finite("val_loss", val.loss)
         self.epoch += 1
+        steps = num_steps(self._data, self.config)
         return EpochResult(
             epoch=self.epoch,
-            train_loss=train_loss,
-            val_loss=val.loss,
-            val_accuracy=val.accuracy,
-            learning_rate=self._learning_rate(self.epoch * self._num_steps - 1),
+            train_loss=trained.loss,
+            train_accuracy=train_accuracy,
+            val=val,
+            learning_rate=learning_rate(self.config, self.epoch * steps - 1, steps),
             train_seconds=trained_s - start_s,
             val_seconds=time.perf_counter() - trained_s,
+            data_wait_fraction=trained.data_seconds / (trained_s - start_s),
             started_unix_s=started_unix_s,
             ended_unix_s=time.time(),
-            num_train_samples=self._num_steps * self.config.batch_size,
+            num_train_samples=steps * self.config.batch_size,
+            peak_memory_bytes=self._peak_memory_bytes(),
+            energy_joules=self._sum_joules(joules),
+            is_stopped_early=self._early_stopping.update(val.loss),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -163,6 +153,9 @@ class Training:
         return {
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict()["state"],
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "early_stopping": self._early_stopping.state_dict(),
             "epoch": self.epoch,
             "stream_seed": self._stream_seed,
             "config": self.config.to_dict(),
@@ -175,9 +168,9 @@ class Training:
             state: from `state_dict`, of this training or of another; is copied.
 
         Raises:
-            InputError: if the state is of another architecture or optimizer.
+            InputError: if the state is of another architecture, optimizer or kind of precision.
         """
-        for name in (*self.config.architecture(), "optimizer"):
+        for name in (*self.config.architecture(), "optimizer", "ema_decay", "precision"):
             own, saved = getattr(self.config, name), state["config"][name]
             if own != saved:
                 raise InputError(
@@ -192,36 +185,75 @@ class Training:
             for key, values in state["optimizer"].items()
         }
         self._optimizer.load_state_dict({"state": copied, "param_groups": groups})
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
+        self._early_stopping.load_state_dict(state["early_stopping"])
         self.epoch = state["epoch"]
         self._stream_seed = state["stream_seed"]
 
-    @property
-    def _num_steps(self) -> int:
-        """Steps of an epoch; the last batch is dropped if it is not full."""
-        return len(self._data.train_labels) // self.config.batch_size
+    def predict(self, inputs: Tensor) -> Tensor:
+        """Return the logits of the served model for a batch of a part's inputs."""
+        return self.logits_of(self._data.model_inputs(inputs))
 
-    def _train(self) -> float:
-        """Train one epoch and return the mean loss over the samples of all workers."""
+    def logits_of(self, model_inputs: Tensor) -> Tensor:
+        """Return the logits of the served model for inputs as a model takes them."""
+        return self._forward(self.served_model, model_inputs)
+
+    def _forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        if inputs.ndim == 4:
+            inputs = inputs.contiguous(memory_format=self._memory_format)
+        with autocast(self.config.precision, self._ranks.device):
+            logits: Tensor = model(inputs)
+        return logits
+
+    def _train(self) -> _Trained:
+        """Train one epoch; the loss is the mean over the samples of all workers."""
         model = self._wrap()
         model.train()
         torch.manual_seed(self._derive_seed("model", self._ranks.rank))
         losses: list[Tensor] = []  # on the device: reading one would wait for the step
-        for images, labels in self._batches():
-            step = self.epoch * self._num_steps + len(losses)
-            apply_hyperparameters(self._optimizer, self.config, self._learning_rate(step))
-            with autocast(self.config.precision, self._ranks.device):
-                logits = model(self._data.normalise(images))
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
-            self._optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.detach())
-        self._average_norm_statistics()
+        data_seconds = 0.0
+        steps, parts = num_steps(self._data, self.config), self.config.accumulation_steps
+        seed = self._derive_seed("data")
+        batches = epoch_batches(self._data, self.config, self._ranks, seed)
+        for step in range(self.epoch * steps, (self.epoch + 1) * steps):
+            rate = learning_rate(self.config, step, steps)
+            apply_hyperparameters(self._optimizer, self.config, rate)
+            for part in range(1, parts + 1):
+                asked_s = time.perf_counter()
+                batch = next(batches)
+                data_seconds += time.perf_counter() - asked_s
+                # Gradients are sent to the other workers once a step.
+                with contextlib.nullcontext() if part == parts else _unsynced(model):
+                    losses.append(self._backward(model, batch))
+            self._step()
+        self._average_statistics()
         # Every worker had as many samples a step, so means of means are exact.
-        total = torch.stack(losses).double().sum()
-        if self._ranks.group is not None:
-            dist.all_reduce(total, group=self._ranks.group)
-        return float(total.item()) / (len(losses) * self._ranks.world_size)
+        total = self._ranks.sum(torch.stack(losses).double().sum())
+        return _Trained(float(total) / (len(losses) * self._ranks.world_size), data_seconds)
+
+    def _backward(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Add a part's share to the gradients; return its mean loss."""
+        logits = self._forward(model, batch.inputs)
+        loss = batch.loss(logits.float(), self.config.label_smoothing)
+        share = loss / self.config.accumulation_steps
+        (share if self._scaler is None else self._scaler.scale(share)).backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _step(self) -> None:
+        is_skipped = False
+        if self._scaler is None:
+            self._optimizer.step()
+        else:
+            scale = self._scaler.get_scale()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
+            is_skipped = self._scaler.get_scale() < scale  # a gradient overflowed
+        self._optimizer.zero_grad(set_to_none=True)
+        if self._average is not None and not is_skipped:
+            self._average.update()
 
     def _wrap(self) -> nn.Module:
         """Wrap the model in DDP, anew in every epoch.
@@ -232,12 +264,12 @@ class Training:
         """
         ranks = self._ranks
         if ranks.group is None:
-            return self.model
+            return self._trained_model
         with warnings.catch_warnings():
             # Torch's own advice where buffers are not to be sent, at the start neither.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
             wrapped: nn.Module = DistributedDataParallel(
-                self.model,
+                self._trained_model,
                 device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
                 process_group=ranks.group,
                 broadcast_buffers=False,
@@ -246,81 +278,48 @@ class Training:
             )
         return wrapped
 
-    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield this worker's slice of every global batch: augmented images and labels."""
-        config, ranks, data = self.config, self._ranks, self._data
-        generator = torch.Generator().manual_seed(self._derive_seed("data"))
-        order = torch.randperm(len(data.train_labels), generator=generator)
-        num_used = self._num_steps * config.batch_size
-        parameters = draw_parameters(
-            num_used,
-            padding_px=config.crop_padding_px,
-            flip_probability=config.flip_probability,
-            generator=generator,
-        )
-        # Slice, then send to the device once an epoch: a step only indexes what is there.
-        positions = torch.arange(num_used).view(self._num_steps, ranks.world_size, -1)
-        mine = positions[:, ranks.rank].flatten()
-        order = order[mine].to(ranks.device)
-        parameters = parameters.take(mine).to(ranks.device)
-        num_local = config.batch_size // ranks.world_size
-        for start in range(0, len(order), num_local):
-            batch = slice(start, start + num_local)
-            images = data.train_images[order[batch]]
-            yield apply(images, parameters.take(batch)), data.train_labels[order[batch]]
+    def _validate(self) -> tuple[Scores, float]:
+        """Return the scores of the validation part and the accuracy on the train part."""
+        val, train = self._data.val, self._data.train
+        logits = predict_all(self.served_model, self.predict, val.inputs, self._ranks)
+        seen = spread_positions(GAP_SAMPLES, train)
+        seen_logits = predict_all(self.served_model, self.predict, train.inputs[seen], self._ranks)
+        is_correct = seen_logits.argmax(1) == train.labels[seen]
+        return score(logits, val.labels), is_correct.double().mean().item()
 
-    def _validate(self) -> Evaluation:
-        return evaluate(
-            self.model,
-            self._predict,
-            self._data.val_images,
-            self._data.val_labels,
-            rank=self._ranks.rank,
-            world_size=self._ranks.world_size,
-            group=self._ranks.group,
-        )
-
-    def _predict(self, images: Tensor) -> Tensor:
-        with autocast(self.config.precision, self._ranks.device):
-            logits: Tensor = self.model(self._data.normalise(images))
-        return logits
-
-    def _learning_rate(self, step: int) -> float:
-        """Return the rate of a step counted over all epochs."""
-        config = self.config
-        return cosine_with_warmup(
-            step,
-            config.num_epochs * self._num_steps,
-            config.warmup_epochs * self._num_steps,
-            config.learning_rate,
-        )
-
-    def _average_norm_statistics(self) -> None:
-        """Give all workers the mean of their running statistics, in one message."""
+    def _average_statistics(self) -> None:
+        """Give all workers the mean of the running statistics of their norms, in one message."""
         if self._ranks.group is None:
             return
-        statistics = [
-            buffer
-            for module in self.model.modules()
-            if isinstance(module, _BatchNorm)
-            for buffer in (module.running_mean, module.running_var)
-            if buffer is not None
-        ]
-        if not statistics:
+        models = [self.model] if self._average is None else [self.model, self._average.model]
+        buffers = [b for m in models for b in m.buffers() if b.is_floating_point()]
+        if not buffers:
             return
-        flat = torch.cat(statistics)
-        dist.all_reduce(flat, group=self._ranks.group)
-        flat /= self._ranks.world_size
-        means = torch.split(flat, [len(buffer) for buffer in statistics])
-        for buffer, mean in zip(statistics, means, strict=True):
-            buffer.copy_(mean)
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        flat = self._ranks.sum(flat) / self._ranks.world_size
+        means = torch.split(flat, [buffer.numel() for buffer in buffers])
+        for buffer, mean in zip(buffers, means, strict=True):
+            buffer.copy_(mean.view_as(buffer))
+
+    def _peak_memory_bytes(self) -> int | None:
+        device = self._ranks.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+    def _sum_joules(self, before: float | None) -> float | None:
+        """Return what the GPUs of all workers used since `before`."""
+        after = self._energy.read_joules()
+        if self._ranks.device.type != "cuda":
+            return None
+        used = math.nan if before is None or after is None else after - before
+        total = self._ranks.sum(torch.tensor(used, dtype=torch.float64, device=self._ranks.device))
+        return None if total.isnan() else total.item()
 
     def _derive_seed(self, purpose: str, rank: int = 0) -> int:
         text = f"{self._stream_seed}/{self.epoch}/{purpose}/{rank}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
 
     def _check_finite(self, name: str, value: float) -> None:
-        # The value is the sum over all workers, so all raise or none does.
+        # The value is that of all workers, so all raise or none does.
         if not math.isfinite(value):
             raise TrainingError(
                 f"{name} must be finite, got {value} in epoch {self.epoch + 1}; lower the learning "
@@ -328,17 +327,11 @@ class Training:
             )
 
 
-def _check_batch_size(batch_size: int, num_train: int, world_size: int) -> None:
-    if batch_size > num_train:
-        raise InputError(
-            f"batch_size must be <= {num_train} samples (the train part), got {batch_size}; "
-            "lower it or use more data"
-        )
-    if batch_size % world_size:
-        raise InputError(
-            f"batch_size must be a multiple of the {world_size} workers, got {batch_size}; use "
-            f"{max(batch_size // world_size, 1) * world_size}"
-        )
+def _unsynced(model: nn.Module) -> AbstractContextManager[None]:
+    """Return the context of a backward pass whose gradients stay on this worker."""
+    if isinstance(model, DistributedDataParallel):
+        return model.no_sync()
+    return contextlib.nullcontext()
 
 
 def _copy(value: Any) -> Any:

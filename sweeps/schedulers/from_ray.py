@@ -14,8 +14,9 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
+from sweeps.combinations import used_domains
+from sweeps.domains import Space
 from sweeps.plan import SweepPlan
-from sweeps.spaces import Space
 from trainables.checkpoint_store import checkpoint_epoch
 
 OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
@@ -39,7 +40,7 @@ class Explore:
     def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a changed copy of a donor's config."""
         explored = dict(config)
-        for name, domain in sorted(self._mutable.items()):
+        for name, domain in used_domains(self._mutable, config).items():
             if self._generator.random() < RESAMPLE_PROBABILITY:
                 explored[name] = domain.sample(self._generator)
             else:

@@ -22,7 +22,7 @@ from sweeps.launch import launch
 from sweeps.spec import SweepSpec
 from tests.integration.conftest import make_config
 from tests.processes import descendants, left_over
-from trainables.optimizers import cosine_with_warmup
+from trainables.schedules import cosine_with_warmup
 from trainables.trial_config import TrialConfig
 
 pytestmark = pytest.mark.ray

@@ -32,12 +32,12 @@ def encode(pixels, format="PNG"):
     return stream.getvalue()
 
 
-def write_parquet(path, images, labels, *, column="img", is_struct=True):
+def write_parquet(path, images, labels, *, column="img", label_column="label", is_struct=True):
     """Write encoded images; `labels` may hold anything that Arrow can store."""
     if is_struct:
         images = [{"bytes": image, "path": None} for image in images]
         kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     else:
         kind = pa.binary()
-    pq.write_table(pa.table({column: pa.array(images, kind), "label": labels}), path)
+    pq.write_table(pa.table({column: pa.array(images, kind), label_column: labels}), path)
     return path

@@ -27,12 +27,12 @@ class FakeMeasure:
     def __init__(self):
         self.measured = []
 
-    def __call__(self, configs, input_shape, num_classes, *, runtime, batch_size, num_threads):
+    def __call__(self, configs, task, *, runtime, batch_size, num_threads):
         self.measured += [(config.model, config.width) for config in configs]
         return [
             LatencyFigure(
-                architecture=architecture_fingerprint(config, input_shape, num_classes),
-                description=describe_architecture(config, input_shape, num_classes),
+                architecture=architecture_fingerprint(config, task),
+                description=describe_architecture(config, task),
                 runtime=runtime, precision="fp32", batch_size=batch_size, num_threads=num_threads,
                 device=host_device(), p50_ms=config.width / 10, p95_ms=None, p99_ms=None,
                 p50_low_ms=0.1, p50_high_ms=9.0, num_samples=5, torch_version=torch_version(),
@@ -52,7 +52,7 @@ def measure(monkeypatch):
 
 
 def test_each_architecture_is_measured_once(measure):
-    known = Architectures(DATA)
+    known = Architectures(DATA.task)
     known.measure([SMALL, LARGE, TrialConfig(width=4, learning_rate=0.5)])
     for config in (SMALL, LARGE, SMALL):
         known.describe(config.to_dict())
@@ -60,18 +60,19 @@ def test_each_architecture_is_measured_once(measure):
 
 
 def test_a_config_is_described_by_its_architecture_alone(measure):
-    known = Architectures(DATA)
+    known = Architectures(DATA.task)
     described = known.describe(SMALL.to_dict())
-    model = create_model(SMALL, DATA.input_shape, DATA.num_classes)
-    assert described.num_parameters == count_parameters(model)
-    assert described.latency_p50_ms == 0.4
-    assert described.fingerprint == architecture_fingerprint(SMALL, (1, 8, 8), 3)
+    model = create_model(SMALL, DATA.task)
+    assert described.figures["num_parameters"] == count_parameters(model)
+    assert described.figures["latency_p50_ms"] == 0.4
+    assert described.figures["flops"] > 1000
+    assert described.fingerprint == architecture_fingerprint(SMALL, DATA.task)
     assert known.describe({**SMALL.to_dict(), "momentum": 0.1, "seed": 9}) == described
     assert known.describe(LARGE.to_dict()).fingerprint != described.fingerprint
 
 
 def test_rows_are_those_of_the_latency_table(measure):
-    known = Architectures(DATA)
+    known = Architectures(DATA.task)
     known.measure([SMALL, LARGE])
     rows = known.rows()
     assert [row["p50_ms"] for row in rows] == [0.4, 0.8]
@@ -79,7 +80,7 @@ def test_rows_are_those_of_the_latency_table(measure):
 
 
 def test_what_is_slower_than_the_slo_is_refused(measure):
-    known = Architectures(DATA)
+    known = Architectures(DATA.task)
     assert known.refusal(LARGE, None) is None
     assert known.refusal(LARGE, 0.8) is None
     reason = known.refusal(LARGE, 0.5)
@@ -87,11 +88,11 @@ def test_what_is_slower_than_the_slo_is_refused(measure):
 
 
 def test_an_slo_that_nothing_meets_is_refused_with_the_fastest(measure):
-    known = Architectures(DATA)
+    known = Architectures(DATA.task)
     for slo_ms in (None, 0.4, 0.5):
         known.check_slo([LARGE, SMALL], slo_ms)
     with pytest.raises(InputError) as caught:
         known.check_slo([LARGE, SMALL], 0.3)
     message = str(caught.value)
     assert message.startswith("--latency-slo-ms must be >= 0.4 ms, the p50 of the fastest")
-    assert "(resnet8, width 4), got 0.3; raise it" in message
+    assert "(model resnet8, width 4), got 0.3; raise it" in message

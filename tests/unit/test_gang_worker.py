@@ -9,7 +9,6 @@ from sample_data import random_data
 from trainables.errors import TrainingError
 from trainables.gang import GangSettings, Worker, failure_reason, worker_environment
 from trainables.orders import Done, Failed, Save, Start, TrainEpoch
-from trainables.train_loop import DeviceData
 from trainables.trial_config import TrialConfig
 
 CONFIG = TrialConfig(width=4, batch_size=16, num_epochs=2).to_dict()
@@ -18,7 +17,7 @@ CONFIG = TrialConfig(width=4, batch_size=16, num_epochs=2).to_dict()
 @pytest.fixture
 def worker() -> Worker:
     device = torch.device("cpu")
-    return Worker(0, 1, device, DeviceData(random_data(), device))
+    return Worker(0, 1, device, random_data().on_device(device))
 
 
 def test_orders_train_save_and_go_on(worker, tmp_path):

@@ -15,12 +15,13 @@ from trainables.latency.figure import (
     quantile,
     torch_version,
 )
-from trainables.latency.measure import measure_all, measure_latency
+from trainables.latency.measure import measure_all
 from trainables.latency.worker import sample_latencies_ms
 from trainables.models import architecture_fingerprint, describe_architecture
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
-SHAPE = (1, 8, 8)
+TASK = Task(kind="image", input_shape=(1, 8, 8), num_classes=10)
 SMALL = TrialConfig(width=4)
 
 
@@ -30,9 +31,9 @@ def test_a_figure_is_a_row_of_the_latency_table():
 
 def test_fresh_process_measures_each_architecture():
     configs = [SMALL, TrialConfig(width=4, model="resnet20")]
-    small, large = measure_all(configs, SHAPE, 10, min_samples=30, time_limit_s=0.1)
+    small, large = measure_all(configs, TASK, min_samples=30, time_limit_s=0.1)
     for figure, config in ((small, configs[0]), (large, configs[1])):
-        assert figure.architecture == architecture_fingerprint(config, SHAPE, 10)
+        assert figure.architecture == architecture_fingerprint(config, TASK)
         assert json.loads(figure.description)["model"] == config.model
         assert 0 < figure.p50_low_ms <= figure.p50_ms <= figure.p50_high_ms
         assert figure.p95_ms is not None
@@ -52,7 +53,7 @@ def test_fresh_process_measures_each_architecture():
 )
 def test_what_cannot_be_measured_is_refused(options, message):
     with pytest.raises(InputError, match=message):
-        measure_latency(SMALL, SHAPE, 10, **options)
+        measure_all([SMALL], TASK, **options)
 
 
 def sample(call_s, *, min_samples, time_limit_s):
@@ -106,12 +107,12 @@ class Meter:
     def __init__(self):
         self.measured = []
 
-    def __call__(self, configs, input_shape, num_classes, *, runtime, batch_size, num_threads):
+    def __call__(self, configs, task, *, runtime, batch_size, num_threads):
         self.measured += configs
         return [
             LatencyFigure(
-                architecture=architecture_fingerprint(config, input_shape, num_classes),
-                description=describe_architecture(config, input_shape, num_classes),
+                architecture=architecture_fingerprint(config, task),
+                description=describe_architecture(config, task),
                 runtime=runtime,
                 precision="fp32",
                 batch_size=batch_size,
@@ -132,7 +133,7 @@ class Meter:
 
 def test_each_architecture_is_measured_once():
     meter = Meter()
-    cache = LatencyCache(SHAPE, 10, measure=meter)
+    cache = LatencyCache(TASK, measure=meter)
     wide = TrialConfig(width=8)
     figures = cache.get_all([SMALL, wide, replace(SMALL, learning_rate=0.5)])
     assert [figure.p50_ms for figure in figures] == [4.0, 8.0, 4.0]
@@ -142,12 +143,12 @@ def test_each_architecture_is_measured_once():
 
 
 def test_rows_are_reused_only_where_they_hold():
-    first = LatencyCache(SHAPE, 10, measure=Meter())
+    first = LatencyCache(TASK, measure=Meter())
     row = asdict(first.get(SMALL))
     meter = Meter()
-    LatencyCache(SHAPE, 10, rows=[row], measure=meter).get(SMALL)
+    LatencyCache(TASK, rows=[row], measure=meter).get(SMALL)
     assert meter.measured == []
     for changed in ({"device": "cpu other"}, {"torch_version": "1.0"}, {"num_threads": 2}):
         meter = Meter()
-        LatencyCache(SHAPE, 10, rows=[{**row, **changed}], measure=meter).get(SMALL)
+        LatencyCache(TASK, rows=[{**row, **changed}], measure=meter).get(SMALL)
         assert meter.measured == [SMALL]

@@ -101,8 +101,8 @@ def test_uris_that_cannot_be_opened(path):
         ("", "must be readable JSON"),
         ('{"schema_version": 1', "must be readable JSON"),
         ("[]", "must be a JSON object, got list"),
-        ("{}", "schema_version of .* must be 1, got None"),
-        ('{"schema_version": 2}', "schema_version of .* must be 1, got 2"),
+        ("{}", "schema_version of .* must be 1 to 2, got None"),
+        ('{"schema_version": 3}', "schema_version of .* must be 1 to 2, got 3"),
     ],
 )
 def test_bad_sweep_file(folder, content, match):
@@ -178,3 +178,13 @@ def test_errors_name_a_next_step(folder):
     (folder / records.SWEEP_FILE).write_text(json.dumps({"schema_version": 7}))
     with pytest.raises(ValueError, match=r" must be .*, got 7; read this run with the version"):
         load_run(folder)
+
+
+def test_what_an_older_run_lacks_is_null(tmp_path):
+    write_run(tmp_path, [fake_trial("a")], sweep={"schema_version": 1})
+    name = tmp_path / records.TRIALS_FILE
+    pq.write_table(pq.read_table(name).drop_columns(["val_f1_macro", "val_confusion"]), name)
+    trials = load_run(tmp_path).trials
+    assert trials["val_f1_macro"].to_pylist() == [None]
+    assert trials["val_confusion"].type == records.TRIALS_SCHEMA.field("val_confusion").type
+    assert trials["val_accuracy"].to_pylist() == [0.8]

@@ -4,7 +4,7 @@ import pyarrow.parquet as pq
 import pytest
 from sample_data import encode, write_parquet
 
-from trainables.data.parquet import is_image_parquet, load_parquet
+from trainables.data.parquet import column_names, image_column, load_parquet
 from trainables.errors import InputError
 
 
@@ -24,7 +24,7 @@ def test_both_layouts_decode_exactly(tmp_path, pixels, encoded, column, is_struc
     path = tmp_path / "set.parquet"
     write_parquet(path, encoded, [0, 1, 2, 0, 1, 2], column=column, is_struct=is_struct)
     source = load_parquet(path)
-    np.testing.assert_array_equal(source.rest.images, pixels.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(source.rest.inputs, pixels.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(source.rest.labels, [0, 1, 2, 0, 1, 2])
     assert source.test is None
     assert source.name == "set"
@@ -35,13 +35,13 @@ def test_large_images_decode_in_threads_to_the_same_order(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (300, 1, 1, 3), dtype=np.uint8)
     images = np.repeat(np.repeat(images, 128, 1), 128, 2)
     path = write_parquet(tmp_path / "set.parquet", [encode(i, "BMP") for i in images], [0, 1] * 150)
-    np.testing.assert_array_equal(load_parquet(path).rest.images, images.transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(load_parquet(path).rest.inputs, images.transpose(0, 3, 1, 2))
 
 
 def test_grey_images_become_rgb(tmp_path):
     grey = np.arange(20, dtype=np.uint8).reshape(5, 4)
     path = write_parquet(tmp_path / "set.parquet", [encode(grey)], [0])
-    np.testing.assert_array_equal(load_parquet(path).rest.images[0], np.stack([grey] * 3))
+    np.testing.assert_array_equal(load_parquet(path).rest.inputs[0], np.stack([grey] * 3))
 
 
 def test_train_and_test_files_are_rest_and_test(tmp_path, encoded):
@@ -60,6 +60,19 @@ def test_other_files_are_one_set(tmp_path, encoded):
     source = load_parquet(tmp_path)
     np.testing.assert_array_equal(source.rest.labels, [0, 1, 0, 1, 0, 1])
     assert source.test is None
+
+
+def test_fine_labels_are_labels(tmp_path, encoded):
+    write_parquet(tmp_path / "train.parquet", encoded[:4], [0, 1, 1, 0], label_column="fine_label")
+    write_parquet(tmp_path / "test.parquet", encoded[4:], [1, 0], label_column="fine_label")
+    np.testing.assert_array_equal(load_parquet(tmp_path).rest.labels, [0, 1, 1, 0])
+
+
+def test_labels_of_two_columns_are_not_mixed(tmp_path, encoded):
+    write_parquet(tmp_path / "a.parquet", encoded[:3], [0, 1, 0])
+    write_parquet(tmp_path / "b.parquet", encoded[3:], [0, 1, 0], label_column="fine_label")
+    with pytest.raises(InputError, match=r"b\.parquet must be img or image, and label, got img, f"):
+        load_parquet(tmp_path)
 
 
 def test_files_beside_train_and_test_are_not_dropped_silently(tmp_path, encoded):
@@ -90,7 +103,8 @@ def test_wrong_labels_are_refused(tmp_path, encoded, labels, message):
     ("image", "message"),
     [
         (encode(np.zeros((4, 4, 3), np.uint8)), r"\(4x5 px\), got 4x4 in row 3 of .*set\.parquet"),
-        (b"not an image", r"row 3 of .*set\.parquet"),
+        (b"not an image", r"row 3 of .*set\.parquet \(unknown format\)"),
+        (encode(np.zeros((5, 4), np.uint16)), r"8 bits a channel, got Pillow's mode I;16 in row 3"),
         (b"", r"row 3 of .*set\.parquet \(no bytes\)"),
         (None, r"row 3 of .*set\.parquet \(no bytes\)"),
     ],
@@ -116,7 +130,7 @@ def test_a_cut_off_file_is_refused(tmp_path, encoded):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"set\.parquet must be a whole Parquet file"):
         load_parquet(path)
-    assert not is_image_parquet(path)
+    assert column_names(path) == []
 
 
 def test_a_damaged_file_is_refused(tmp_path, encoded):
@@ -131,7 +145,7 @@ def test_a_damaged_file_is_refused(tmp_path, encoded):
 def test_missing_columns_are_refused(tmp_path):
     path = tmp_path / "set.parquet"
     pq.write_table(pa.table({"picture": [b""], "label": [0]}), path)
-    assert not is_image_parquet(path)
+    assert image_column(column_names(path)) is None
     with pytest.raises(InputError, match="got picture, label; rename them"):
         load_parquet(path)
 

@@ -23,8 +23,8 @@ class Clock:
 
 def trial(trial_id, status="running", epoch=0, accuracy=None, latency_ms=1.0, **columns):
     return TrialRecord(
-        trial_id, {}, status, epoch=epoch, val_accuracy=accuracy, latency_p50_ms=latency_ms,
-        **columns,
+        trial_id, {}, status, epoch=epoch,
+        figures={"val_accuracy": accuracy, "latency_p50_ms": latency_ms}, **columns,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ def run(tmp_path):
         fake_trial("refused", status="refused", epoch=0),
         fake_trial("early", status="failed", epoch=0),
     ]
-    spec = {"dataset": "digits", "data_dir": "data", "seed": 0}
+    spec = {"dataset": "digits", "data_dir": "data", "seed": 0, "thesaurus": None}
     dataset = {"name": "digits", "fingerprint": "0" * 16, "limit_train": 200}
     return write_run(tmp_path / "run", trials, sweep={"spec": spec, "dataset": dataset})
 

@@ -11,12 +11,16 @@ from ray.tune.schedulers import (
 )
 from sample_sweep import make_plan
 
+from sweeps.domains import Choice, Uniform
+from sweeps.sampling import sample_config
 from sweeps.schedulers.from_ray import Explore, RecordedPBT, make_scheduler
-from sweeps.spaces import Choice, Uniform, image_space, mutable_part, sample_config
+from sweeps.spaces import image_space, mutable_part
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 SPACE = image_space(("resnet8", "resnet14"), (8, 16), image_size_px=32)
 MUTABLE = mutable_part(SPACE, None)
+TASK = Task(kind="image", input_shape=(3, 32, 32), num_classes=10)
 
 seeds = st.integers(0, 2**31 - 1)
 
@@ -31,7 +35,7 @@ def ignore(*exploit):
 @given(seed=seeds)
 def test_exploring_stays_inside_the_space_and_what_can_change(seed):
     explore = Explore(MUTABLE, seed)
-    config = donor = sample_config(SPACE, {"num_epochs": 3}, seed, 0).to_dict()
+    config = donor = sample_config(SPACE, {"num_epochs": 3}, TASK, seed, 0).to_dict()
     for _ in range(10):
         config = explore(config)
         TrialConfig.from_dict(config)
@@ -46,7 +50,7 @@ def test_exploring_stays_inside_the_space_and_what_can_change(seed):
 
 
 def test_the_same_seed_explores_the_same():
-    donor = sample_config(SPACE, {}, 0, 0).to_dict()
+    donor = sample_config(SPACE, {}, TASK, 0, 0).to_dict()
 
     def walk(seed):
         explore = Explore(MUTABLE, seed)
@@ -57,7 +61,7 @@ def test_the_same_seed_explores_the_same():
 
 
 def test_the_donors_config_is_left_alone():
-    donor = sample_config(SPACE, {}, 0, 0).to_dict()
+    donor = sample_config(SPACE, {}, TASK, 0, 0).to_dict()
     before = dict(donor)
     assert Explore(MUTABLE, 0)(donor) != before
     assert donor == before
@@ -138,7 +142,7 @@ def test_only_checkpoints_that_lie_in_storage_are_a_donors():
 def test_pbt_explores_with_our_space():
     plan = make_plan(scheduler="pbt", mutate=("momentum",), seed=5)
     scheduler = make_scheduler(plan, ignore)
-    donor = make_trial("donor", sample_config(plan.space, plan.fixed, 0, 0).to_dict())
+    donor = make_trial("donor", plan.sampler.draw(0).to_dict())
     explored, _ = scheduler._get_new_config(make_trial("victim"), donor)
     assert explored == Explore(plan.mutable, 5)(donor.config)
     assert {name for name in explored if explored[name] != donor.config[name]} == {"momentum"}

@@ -34,6 +34,13 @@ FLAGS = {
     "storage": ("s3://bucket/x", "s3://bucket/x"),
     "overwrite": ("", True),
     "checkpoint_epochs": ("2", 2),
+    "space": ("augmentation optimizer", ("augmentation", "optimizer")),
+    "sampler": ("grid", "grid"),
+    "fix": ("optimizer=adamw dropout=0.1", ("optimizer=adamw", "dropout=0.1")),
+    "thesaurus": ("words.txt", "words.txt"),
+    "finalists": ("5", 5),
+    "robustness_samples": ("0", 0),
+    "attribution_samples": ("8", 8),
 }
 
 
@@ -60,7 +67,7 @@ def test_each_field_is_a_flag(name):
 
 def test_all_fields_but_name_and_scheduler_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
-    assert fields - set(FLAGS) == {"name", "scheduler"}
+    assert fields - set(FLAGS) == {"name", "scheduler", "own_space"}
     assert "--scheduler" in refusal("--scheduler", "asha")
 
 
@@ -111,7 +118,7 @@ def test_a_number_out_of_its_bounds_is_named(name, value, message):
         (["--trials", "many"], ["--trials", "many"]),
         (["--gangs", "1.5"], ["--gangs", "1.5"]),
         (["--widths", "8", "wide"], ["--widths", "wide"]),
-        (["--precision", "fp16"], ["--precision", "fp16", "fp32"]),
+        (["--precision", "fp8"], ["--precision", "fp8", "fp32"]),
         (["--epochs", "0"], ["--epochs must be >= 1, got 0; "]),
         (["--objectives"], ["--objectives must be at least one"]),
         (["--objectives", "speed:max"], ["--objectives must be", "'speed'; ", "val_accuracy"]),

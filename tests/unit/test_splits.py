@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sample_data import random_part
 
 from trainables.data.dataset import Part, Source
-from trainables.data.splits import split_source, stratified_choice
+from trainables.data.splits import split_positions, split_source, stratified_choice
 from trainables.errors import InputError
 
 
@@ -19,7 +19,7 @@ def numbered_source(labels, *, test=None):
 
 
 def numbers_of(part):
-    return part.images.reshape(-1, 4).view(np.uint32).ravel()
+    return part.inputs.reshape(-1, 4).view(np.uint32).ravel()
 
 
 @given(counts=st.lists(st.integers(10, 60), min_size=1, max_size=5), seed=st.integers(0, 2**32 - 1))
@@ -31,6 +31,27 @@ def test_parts_are_disjoint_complete_and_stratified(counts, seed):
     for part, fraction in ((data.train, 0.6), (data.val, 0.2), (data.test, 0.2)):
         np.testing.assert_allclose(np.bincount(part.labels), fraction * np.array(counts), atol=2)
         np.testing.assert_array_equal(part.labels, labels[numbers_of(part)])
+
+
+@given(
+    counts=st.lists(st.integers(5, 60), min_size=1, max_size=5),
+    has_test_part=st.booleans(),
+    limit_train=st.none() | st.integers(1, 200),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_no_position_is_in_two_parts(counts, has_test_part, limit_train, seed):
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    parts = split_positions(labels, has_test_part=has_test_part, seed=seed, limit_train=limit_train)
+    train, _, test = parts
+    chosen = np.concatenate(parts)
+    assert len(set(chosen)) == len(chosen)
+    assert set(chosen) <= set(range(len(labels)))
+    if limit_train is None:
+        assert len(chosen) == len(labels)
+    else:
+        assert len(train) <= limit_train
+    assert (len(test) == 0) == has_test_part
+    assert all((np.diff(part) > 0).all() for part in parts)
 
 
 @given(
@@ -51,7 +72,7 @@ def test_a_stratified_choice_keeps_shares_within_one(labels, share, seed):
 def test_same_seed_same_split_and_another_seed_another():
     source = numbered_source(np.arange(100) % 4)
     first, again, other = (split_source(source, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(first.train.images, again.train.images)
+    np.testing.assert_array_equal(first.train.inputs, again.train.inputs)
     assert first.fingerprint == again.fingerprint
     assert len(first.fingerprint) == 16
     assert first.fingerprint != other.fingerprint
@@ -73,14 +94,14 @@ def test_a_limited_part_is_a_subset_of_the_whole_one():
     assert len(limited.train) == 60
     assert len(limited.val) == 20
     assert set(numbers_of(limited.train)) < set(numbers_of(full.train))
-    np.testing.assert_array_equal(limited.test.images, full.test.images)
+    np.testing.assert_array_equal(limited.test.inputs, full.test.inputs)
 
 
 def test_statistics_are_those_of_the_train_part():
     data = split_source(
         Source("random", random_part(2000, shape=(3, 4, 4)), None, ("0", "1", "2")), seed=0
     )
-    pixels = data.train.images / 255
+    pixels = data.train.inputs / 255
     np.testing.assert_allclose(data.mean, pixels.mean((0, 2, 3)))
     np.testing.assert_allclose(data.std, pixels.std((0, 2, 3)))
 
@@ -93,7 +114,7 @@ def test_a_constant_channel_can_be_divided_by_its_deviation():
 @pytest.mark.parametrize(
     ("labels", "limit_train", "message"),
     [
-        ([0] * 50 + [1], None, "none of class 1"),
+        ([0] * 50 + [1] * 4, None, ">= 5 samples to be split, got 4 with label 1"),
         ([0, 1] * 50, 1, "none of class 1"),
         ([0, 1] * 50, 0, "limit_train must be >= 1 samples, got 0"),
     ],

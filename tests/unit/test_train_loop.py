@@ -3,19 +3,21 @@
 import copy
 import math
 import warnings
-from dataclasses import fields
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from sample_data import random_data
+from sample_text import random_source
 from torch import nn
 
 from trainables import train_loop
 from trainables.data.dataset import ImageData, Part
+from trainables.data.text.dataset import split_text
 from trainables.errors import InputError, TrainingError
-from trainables.train_loop import DeviceData, Ranks, Training
+from trainables.ranks import Ranks
+from trainables.train_loop import Training
 from trainables.trial_config import TrialConfig
 
 CPU = torch.device("cpu")
@@ -23,7 +25,14 @@ ALONE = Ranks(0, 1, CPU, None)
 CONFIG = TrialConfig(
     width=4, batch_size=16, crop_padding_px=1, learning_rate=0.05, num_epochs=4, warmup_epochs=0.5
 )
-TIMES = {"train_seconds", "val_seconds", "started_unix_s", "ended_unix_s"}
+TIMES = {
+    "train_seconds",
+    "val_seconds",
+    "started_unix_s",
+    "ended_unix_s",
+    "data_wait_fraction",
+    "samples_per_second",
+}
 
 
 def with_values(config, **values):
@@ -31,13 +40,15 @@ def with_values(config, **values):
 
 
 def start(config=CONFIG, ranks=ALONE, data=None):
-    return Training(config, DeviceData(data or random_data(), ranks.device), ranks)
+    return Training(config, (data or random_data()).on_device(ranks.device), ranks)
 
 
 def curve(results):
     """Everything of the results but the times."""
-    names = [field.name for field in fields(results[0]) if field.name not in TIMES]
-    return [[getattr(result, name) for name in names] for result in results]
+    return [
+        {name: value for name, value in result.to_dict().items() if name not in TIMES}
+        for result in results
+    ]
 
 
 def weights(training):
@@ -81,7 +92,7 @@ def test_same_seed_same_curve_and_another_seed_another():
 def test_it_learns():
     training = start()
     results = [training.train_epoch() for _ in range(4)]
-    assert results[-1].val_accuracy > 0.6  # chance is a third
+    assert results[-1].val.accuracy > 0.6  # chance is a third
     assert results[-1].train_loss < results[0].train_loss
     assert [result.epoch for result in results] == [1, 2, 3, 4]
     assert results[0].num_train_samples == 80  # 90 samples in batches of 16
@@ -144,20 +155,102 @@ def test_a_diverged_training_raises():
 def test_read_only_arrays_are_shared_without_a_warning():
     data = random_data()
     for part in (data.train, data.val):
-        part.images.flags.writeable = False
+        part.inputs.flags.writeable = False
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        placed = DeviceData(data, CPU)
-    assert placed.train_images.data_ptr() == data.train.images.ctypes.data
-    assert placed.val_labels.data_ptr() == data.val.labels.ctypes.data
+        placed = data.on_device(CPU)
+    assert placed.train.inputs.data_ptr() == data.train.inputs.ctypes.data
+    assert placed.val.labels.data_ptr() == data.val.labels.ctypes.data
 
 
 def test_normalised_images_have_mean_0_and_deviation_1():
     data = random_data(600, shape=(3, 8, 8))
-    placed = DeviceData(data, CPU)
-    floats = placed.normalise(placed.train_images).double()
+    placed = data.on_device(CPU)
+    floats = placed.model_inputs(placed.train.inputs).double()
     assert floats.mean((0, 2, 3)).tolist() == pytest.approx([0] * 3, abs=1e-5)
     assert floats.std((0, 2, 3)).tolist() == pytest.approx([1] * 3, abs=1e-4)
+
+
+RICH = {
+    "optimizer": "adamw",
+    "learning_rate": 0.01,
+    "ema_decay": 0.9,
+    "patience_epochs": 9,
+    "mixup_alpha": 0.4,
+    "cutmix_alpha": 0.4,
+    "rotation_degrees": 10,
+    "randaugment_magnitude": 5,
+    "dropout": 0.2,
+    "stochastic_depth": 0.2,
+    "accumulation_steps": 2,
+    "num_epochs": 3,
+}
+
+
+def test_a_resume_with_everything_switched_on_is_bit_for_bit():
+    config = with_values(CONFIG, **RICH)
+    expected, expected_weights = undisturbed_curve(config, ALONE)
+    resumed, resumed_weights = resumed_curve(config, ALONE, 2)
+    assert resumed == expected
+    assert torch.equal(resumed_weights, expected_weights)
+
+
+def test_parts_of_a_batch_add_up_to_the_batch(monkeypatch):
+    monkeypatch.setattr(train_loop, "create_model", lambda config, task: PlainNet())
+    whole, parts = (
+        start(with_values(CONFIG, learning_rate=0.01, accumulation_steps=num)) for num in (1, 4)
+    )
+    parts.model.load_state_dict(whole.model.state_dict())
+    losses = [training.train_epoch().train_loss for training in (whole, parts)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    torch.testing.assert_close(weights(parts), weights(whole), rtol=1e-5, atol=1e-6)
+
+
+def test_the_average_of_the_weights_is_what_is_validated():
+    training = start(with_values(CONFIG, ema_decay=0.99, learning_rate=0.3))
+    result = training.train_epoch()
+    assert not torch.equal(training.served_model.head.weight, training.model.head.weight.detach())
+    inputs, labels = training._data.val.inputs, training._data.val.labels
+    with torch.no_grad():
+        logits = training.served_model(training._data.model_inputs(inputs))
+    assert result.val.accuracy == (logits.argmax(1) == labels).double().mean()
+
+
+def test_a_training_that_no_longer_improves_says_so():
+    training = start(with_values(CONFIG, learning_rate=1e-12, patience_epochs=2))
+    training._early_stopping.load_state_dict({"best_loss": 0.0, "num_epochs_since": 0})
+    assert [training.train_epoch().is_stopped_early for _ in range(2)] == [False, True]
+
+
+def test_the_gap_is_between_samples_trained_on_and_others():
+    row = start().train_epoch().to_dict()
+    assert row["generalisation_gap"] == row["train_accuracy"] - row["val_accuracy"]
+    assert row["samples_per_second"] == 80 / row["train_seconds"]
+    assert 0 < row["data_wait_fraction"] < 1
+    assert row["energy_joules"] is None
+    assert row["peak_memory_bytes"] is None
+
+
+def test_a_compiled_training_is_that_of_the_model():
+    config = with_values(CONFIG, is_compiled=True, num_epochs=1)
+    compiled = start(config)
+    plain = start(with_values(config, is_compiled=False))
+    losses = [training.train_epoch().train_loss for training in (compiled, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+    assert compiled.state_dict()["model"].keys() == plain.state_dict()["model"].keys()
+
+
+def test_text_is_trained_like_images():
+    config = TrialConfig(
+        model="text_cnn", width=8, batch_size=16, learning_rate=0.01, optimizer="adamw",
+        word_dropout_probability=0.1, num_epochs=3,
+    )  # fmt: skip
+    data = split_text(random_source(150), seed=0)
+    training = start(config, data=data)
+    results = [training.train_epoch() for _ in range(3)]
+    assert results[-1].train_loss < results[0].train_loss
+    with pytest.raises(InputError, match="rotation_degrees must be left out for text data"):
+        start(with_values(config, rotation_degrees=5.0), data=data)
 
 
 # Two ranks
@@ -178,14 +271,14 @@ class PlainNet(nn.Module):
 def odd_data() -> ImageData:
     """Return data whose validation part can't be halved."""
     data = random_data()
-    val = Part(data.val.images[:29], data.val.labels[:29])
-    return ImageData(**{**{f.name: getattr(data, f.name) for f in fields(data)}, "val": val})
+    val = Part(data.val.inputs[:29], data.val.labels[:29])
+    return replace(data, val=val)
 
 
 def plain_training(ranks):
     """Two epochs of a net without batch norm."""
     original = train_loop.create_model
-    train_loop.create_model = lambda config, input_shape, num_classes: PlainNet()
+    train_loop.create_model = lambda config, task: PlainNet()
     try:
         training = start(with_values(CONFIG, learning_rate=0.01), ranks, odd_data())
     finally:
@@ -194,7 +287,7 @@ def plain_training(ranks):
 
 
 def validate(ranks):
-    return start(CONFIG, ranks, odd_data())._validate()
+    return start(CONFIG, ranks, odd_data())._validate()[0]
 
 
 def raises_on_nan(ranks):
@@ -217,6 +310,8 @@ def run_rank(rank, folder):
     outcome = {
         "undisturbed": undisturbed_curve(config, ranks),
         "resumed": resumed_curve(config, ranks, 1),
+        "rich": undisturbed_curve(with_values(CONFIG, **RICH), ranks),
+        "rich resumed": resumed_curve(with_values(CONFIG, **RICH), ranks, 2),
         "plain": plain_training(ranks),
         "validation": validate(ranks),
         "nan": raises_on_nan(ranks),
@@ -240,18 +335,30 @@ def test_two_ranks_agree_and_resume_bit_for_bit(outcomes):
             assert torch.equal(outcome[kind][1], expected_weights)
 
 
+def test_two_ranks_resume_bit_for_bit_with_everything_switched_on(outcomes):
+    expected, expected_weights = outcomes[0]["rich"]
+    for outcome in outcomes:
+        for kind in ("rich", "rich resumed"):
+            assert outcome[kind][0] == expected
+            assert torch.equal(outcome[kind][1], expected_weights)
+
+
 def test_two_ranks_train_on_the_same_global_batches_as_one(outcomes):
     alone, alone_weights = plain_training(ALONE)
     together, together_weights = outcomes[0]["plain"]
     torch.testing.assert_close(together_weights, alone_weights, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(curve(together), curve(alone), rtol=1e-5)
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours.train_loss == pytest.approx(theirs.train_loss, rel=1e-5)
+        assert ours.val.loss == pytest.approx(theirs.val.loss, rel=1e-5)
+        assert ours.val.confusion == theirs.val.confusion
+        assert ours.train_accuracy == theirs.train_accuracy
 
 
 def test_validation_of_two_ranks_is_that_of_one(outcomes):
     alone = validate(ALONE)
     for outcome in outcomes:
-        assert outcome["validation"].num_samples == alone.num_samples == 29
-        assert outcome["validation"].accuracy == alone.accuracy
+        assert sum(map(sum, outcome["validation"].confusion)) == 29
+        assert outcome["validation"].confusion == alone.confusion
         assert outcome["validation"].loss == pytest.approx(alone.loss, rel=1e-6)
 
 

@@ -1,43 +1,56 @@
-"""The value that every data source ends in: images as plain NumPy arrays, split in three."""
+"""The values that data sources end in: plain NumPy arrays, split in three."""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainables.data.device import DeviceData
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images and their labels.
+    """Inputs and their labels.
 
     Attributes:
-        images: [num_samples, channels, height, width] uint8, C-contiguous.
+        inputs: [num_samples, ...], C-contiguous: images are [num_samples, channels, height, width]
+            uint8, texts [num_samples, num_words] int32.
         labels: [num_samples] int64, from 0 to the number of classes - 1.
     """
 
-    images: NDArray[np.uint8]
+    inputs: NDArray[np.uint8] | NDArray[np.int32]
     labels: NDArray[np.int64]
 
     def __post_init__(self) -> None:
-        assert self.images.dtype == np.uint8
-        assert self.images.ndim == 4
-        assert self.images.flags.c_contiguous
+        assert (str(self.inputs.dtype), self.inputs.ndim) in (("uint8", 4), ("int32", 2))
+        assert self.inputs.flags.c_contiguous
         assert self.labels.dtype == np.int64
-        assert self.labels.shape == self.images.shape[:1]
+        assert self.labels.shape == self.inputs.shape[:1]
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> Part:
         """Return a copy of the samples at `indices` ([num_taken])."""
-        return Part(self.images[indices], self.labels[indices])
+        return Part(self.inputs[indices], self.labels[indices])
+
+    def emptied(self) -> Part:
+        """Return a part like this one without samples."""
+        return Part(self.inputs[:0].copy(), self.labels[:0].copy())
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What a data source read, before the split.
+    """Images as a data source read them, before the split.
 
     Attributes:
         name: of the data set.
@@ -52,9 +65,8 @@ class Source:
     class_names: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class ImageData:
-    """A data set, split and described.
+class SplitData(Protocol):
+    """A data set, split and described: what a sweep needs of images and texts alike.
 
     Attributes:
         name: of the data set.
@@ -62,9 +74,48 @@ class ImageData:
         val: what the search compares trials on.
         test: read once, for finalists, after the search.
         class_names: [num_classes], by label.
+        fingerprint: 16 hex digits of every input, label and the split.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def train(self) -> Part: ...  # noqa: D102
+    @property
+    def val(self) -> Part: ...  # noqa: D102
+    @property
+    def test(self) -> Part: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> str: ...  # noqa: D102
+
+    @property
+    def task(self) -> Task:
+        """What a model must fit."""
+        ...
+
+    @property
+    def has_thesaurus(self) -> bool:
+        """Whether words can be replaced by synonyms."""
+        ...
+
+    def without_test(self) -> Self:
+        """Return the same data with an empty test part, for those that mustn't see it."""
+        ...
+
+    def on_device(self, device: torch.device) -> DeviceData:
+        """Place the train and validation parts where they are trained on."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images, split and described; a `SplitData`.
+
+    Attributes:
         mean: [channels], of the train part with pixels from 0 to 1.
         std: [channels], likewise; at least 1/255, so that a constant channel can be divided by it.
-        fingerprint: 16 hex digits of every image, label and the split.
     """
 
     name: str
@@ -77,12 +128,25 @@ class ImageData:
     fingerprint: str
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        _, channels, height, width = self.train.images.shape
-        return channels, height, width
+    def task(self) -> Task:
+        """Channels, height, width and classes."""
+        return Task(
+            kind="image",
+            input_shape=self.train.inputs.shape[1:],
+            num_classes=len(self.class_names),
+        )
 
     @property
-    def num_classes(self) -> int:
-        """Number of labels."""
-        return len(self.class_names)
+    def has_thesaurus(self) -> bool:
+        """Images have no words."""
+        return False
+
+    def without_test(self) -> ImageData:
+        """Return the same data with an empty test part."""
+        return dataclasses.replace(self, test=self.test.emptied())
+
+    def on_device(self, device: torch.device) -> DeviceData:
+        """Place the train and validation parts on a device."""
+        from trainables.data.device import ImageOnDevice
+
+        return ImageOnDevice(self, device)

@@ -3,45 +3,129 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
 
+from trainables.augment.image import ImageDraws, augment, draw
 from trainables.data.dataset import ImageData, Part
+from trainables.task import Task
+from trainables.trial_config import TrialConfig
 
 
-class DeviceData:
-    """The train and validation parts on a device; built once per worker.
+class Draws(Protocol):
+    """What chance decided for each of a number of samples."""
 
-    On the CPU the tensors share the arrays' memory, which may be read-only.
+    def take(self, samples: Tensor | slice) -> Self:
+        """Return the draws of some samples."""
+        ...
+
+    def to(self, device: torch.device) -> Self:
+        """Return the draws on another device."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedPart:
+    """A part on a device; its tensors may share the memory of arrays that are read-only.
 
     Attributes:
-        train_images: [num_train, channels, height, width] uint8.
-        train_labels: [num_train] int64.
-        val_images: [num_val, channels, height, width] uint8.
-        val_labels: [num_val] int64.
-        input_shape: channels, height, width.
-        num_classes: of the logits.
+        inputs: as in `Part`.
+        labels: [num_samples] int64.
     """
 
+    inputs: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class DeviceData(Protocol):
+    """The train and validation parts on a device; built once per worker.
+
+    Attributes:
+        task: what a model must fit.
+        train: trained on.
+        val: validated on.
+    """
+
+    task: Task
+    train: PlacedPart
+    val: PlacedPart
+
+    def place(self, part: Part) -> PlacedPart:
+        """Place another part beside them."""
+        ...
+
+    def draw(self, config: TrialConfig, num_samples: int, generator: torch.Generator) -> Any:
+        """Return the `Draws` of a number of samples, made on the CPU."""
+        ...
+
+    def augmented(self, inputs: Tensor, draws: Any) -> Tensor:
+        """Return what a model takes of a batch of a part's inputs, augmented."""
+        ...
+
+    def model_inputs(self, inputs: Tensor) -> Tensor:
+        """Return what a model takes of a batch of a part's inputs, as they are."""
+        ...
+
+
+class ImageOnDevice:
+    """Images on a device; a `DeviceData`."""
+
     def __init__(self, data: ImageData, device: torch.device) -> None:
-        self.train_images, self.train_labels = _place(data.train, device)
-        self.val_images, self.val_labels = _place(data.val, device)
-        self.input_shape = data.input_shape
-        self.num_classes = data.num_classes
+        self.task = data.task
+        self._device = device
+        self.train = self.place(data.train)
+        self.val = self.place(data.val)
         std = torch.tensor(data.std, dtype=torch.float64)
         mean = torch.tensor(data.mean, dtype=torch.float64)
+        self._mean_pixel = (255 * mean).float().to(device)
         self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
         self._shift = (-mean / std).float().view(-1, 1, 1).to(device)
 
-    def normalise(self, images: Tensor) -> Tensor:
-        """Map [batch, channels, height, width] uint8 to floats of mean 0 and deviation 1."""
-        floats = images.to(torch.float32, memory_format=torch.channels_last)
+    def place(self, part: Part) -> PlacedPart:
+        """Place images and labels; on the CPU the tensors share their memory."""
+        return place(part, self._device)
+
+    def draw(self, config: TrialConfig, num_samples: int, generator: torch.Generator) -> ImageDraws:
+        """Draw the augmentation of a number of images."""
+        channels, height, width = self.task.input_shape
+        return draw(config, num_samples, (channels, height, width), generator)
+
+    def augmented(self, inputs: Tensor, draws: ImageDraws) -> Tensor:
+        """Return augmented floats of mean 0 and deviation 1."""
+        return self.model_inputs(augment(inputs, draws, fill=self._mean_pixel))
+
+    def model_inputs(self, inputs: Tensor) -> Tensor:
+        """Map [batch, channels, height, width] from 0..255 to floats of mean 0 and deviation 1."""
+        floats = inputs.to(torch.float32, memory_format=torch.channels_last)
+        if floats is inputs:
+            return torch.addcmul(self._shift, floats, self._scale)
         return floats.mul_(self._scale).add_(self._shift)
 
 
-def _place(part: Part, device: torch.device) -> tuple[Tensor, Tensor]:
+def place(part: Part, device: torch.device) -> PlacedPart:
+    """Place a part on a device."""
     with warnings.catch_warnings():
         # The arrays may be read-only views of shared memory. Nothing here writes to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(part.images).to(device), torch.from_numpy(part.labels).to(device)
+        inputs, labels = torch.from_numpy(part.inputs), torch.from_numpy(part.labels)
+    return PlacedPart(inputs.to(device), labels.to(device))
+
+
+def spread_positions(num_samples: int, part: PlacedPart) -> Tensor:
+    """Return positions spread evenly over a part: no class is left out where they are in order.
+
+    Args:
+        num_samples: wanted; fewer if the part is smaller.
+        part: to choose from.
+
+    Returns:
+        [num_samples] int64, ascending, on the device of the part.
+    """
+    num_samples = min(num_samples, len(part))
+    return torch.linspace(0, len(part) - 1, num_samples).long().to(part.labels.device)

@@ -6,6 +6,7 @@ Where a set has a test part of its own, the rest is split 3 : 1, which is 6 : 2.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from trainables.errors import InputError
 
 VAL_FRACTION = 0.2
 TEST_FRACTION = 0.2
+MIN_CLASS_SAMPLES = 5
+"""With fewer, 6 : 2 : 2 leaves a part without the class."""
+
 _BLOCK_IMAGES = 1024
 
 
@@ -30,30 +34,59 @@ def split_source(source: Source, *, seed: int, limit_train: int | None = None) -
     Raises:
         InputError: if a class is missing from a part or limit_train is not positive.
     """
+    train, val, test = split_positions(
+        source.rest.labels,
+        has_test_part=source.test is not None,
+        seed=seed,
+        limit_train=limit_train,
+    )
+    test_part = source.rest.take(test) if source.test is None else source.test
+    return _describe(source, source.rest.take(train), source.rest.take(val), test_part)
+
+
+def split_positions(
+    labels: NDArray[np.int64], *, has_test_part: bool, seed: int, limit_train: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Choose the samples of the three parts; they are disjoint, for none is chosen twice.
+
+    Args:
+        labels: [num_samples], of everything but an own test part.
+        has_test_part: the data set has a test part of its own, so none is chosen.
+        seed: the same seed gives the same split.
+        limit_train: as in `split_source`.
+
+    Returns:
+        Positions of the train, validation and test part, each ascending.
+
+    Raises:
+        InputError: if a class is too small to be split or limit_train is not positive.
+    """
     if limit_train is not None and limit_train < 1:
         raise InputError(
             f"limit_train must be >= 1 samples, got {limit_train}; leave it out to use every sample"
         )
+    counts = np.bincount(labels)
+    if counts.min() < MIN_CLASS_SAMPLES:
+        raise InputError(
+            f"every class must have >= {MIN_CLASS_SAMPLES} samples to be split, got "
+            f"{counts.min()} with label {counts.argmin()}; add samples of it or leave the class out"
+        )
     generator = np.random.default_rng([seed, 0x5B117])
-    labels = source.rest.labels
     everything = np.arange(len(labels))
-    if source.test is None:
+    test = everything[:0]
+    num_val = round(VAL_FRACTION / (1 - TEST_FRACTION) * len(labels))
+    if not has_test_part:
         num_val, num_test = round(VAL_FRACTION * len(labels)), round(TEST_FRACTION * len(labels))
-        test_indices = stratified_choice(labels, num_test, generator)
-        test = source.rest.take(test_indices)
-    else:
-        num_val = round(VAL_FRACTION / (1 - TEST_FRACTION) * len(labels))
-        test_indices = everything[:0]
-        test = source.test
-    remaining = np.setdiff1d(everything, test_indices)
-    val_indices = remaining[stratified_choice(labels[remaining], num_val, generator)]
-    train_indices = np.setdiff1d(remaining, val_indices)
-    if limit_train is not None and limit_train < len(train_indices):
-        num_val = round(len(val_indices) * limit_train / len(train_indices))
-        train_choice = stratified_choice(labels[train_indices], limit_train, generator)
-        val_choice = stratified_choice(labels[val_indices], num_val, generator)
-        train_indices, val_indices = train_indices[train_choice], val_indices[val_choice]
-    return _describe(source, source.rest.take(train_indices), source.rest.take(val_indices), test)
+        test = stratified_choice(labels, num_test, generator)
+    remaining = np.setdiff1d(everything, test)
+    val = remaining[stratified_choice(labels[remaining], num_val, generator)]
+    train = np.setdiff1d(remaining, val)
+    if limit_train is not None and limit_train < len(train):
+        num_val = round(len(val) * limit_train / len(train))
+        train_choice = stratified_choice(labels[train], limit_train, generator)
+        val_choice = stratified_choice(labels[val], num_val, generator)
+        train, val = train[train_choice], val[val_choice]
+    return train, val, test
 
 
 def stratified_choice(
@@ -87,10 +120,10 @@ def _describe(source: Source, train: Part, val: Part, test: Part) -> ImageData:
     digest = hashlib.sha256()
     for name, part in (("train", train), ("val", val), ("test", test)):
         _check_classes(source, name, part)
-        digest.update(repr((name, part.images.shape)).encode())
-        digest.update(part.images.data)
+        digest.update(repr((name, part.inputs.shape)).encode())
+        digest.update(part.inputs.data)
         digest.update(part.labels.data)
-    mean, std = _channel_statistics(train.images)
+    mean, std = _channel_statistics(train.inputs)
     return ImageData(
         name=source.name,
         train=train,
@@ -115,7 +148,7 @@ def _check_classes(source: Source, name: str, part: Part) -> None:
 
 
 def _channel_statistics(
-    images: NDArray[np.uint8],
+    images: NDArray[Any],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation by channel, exactly, from counts of the 256 values."""
     values = np.arange(256) / 255

@@ -10,6 +10,7 @@ from trainables.latency import RUNTIMES
 from trainables.latency.figure import LatencyFigure, host_device, torch_version
 from trainables.latency.measure import measure_all
 from trainables.models import architecture_fingerprint
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 Measure = Callable[..., Sequence[LatencyFigure]]
@@ -30,20 +31,18 @@ class LatencyCache:
     """Figures for one way of serving, on this host and with this Torch.
 
     Args:
-        input_shape: channels, height, width.
-        num_classes: of the logits.
+        task: what the models must fit.
         rows: of an earlier latency table, by column name; those from another host, Torch, runtime,
             batch size or number of threads do not match, and are measured again.
         runtime: a name in `trainables.latency.RUNTIMES`.
-        batch_size: images per call.
+        batch_size: samples per call.
         num_threads: that a call may use.
         measure: `measure_all`, or a stand-in with its arguments.
     """
 
     def __init__(
         self,
-        input_shape: tuple[int, int, int],
-        num_classes: int,
+        task: Task,
         *,
         rows: Iterable[Mapping[str, Any]] = (),
         runtime: str = "eager",
@@ -51,8 +50,7 @@ class LatencyCache:
         num_threads: int = 1,
         measure: Measure = measure_all,
     ) -> None:
-        self._input_shape = input_shape
-        self._num_classes = num_classes
+        self._task = task
         self._serving = {
             "runtime": runtime,
             "precision": RUNTIMES[runtime].precision,
@@ -89,8 +87,7 @@ class LatencyCache:
         if unknown:
             figures = self._measure(
                 list(unknown.values()),
-                self._input_shape,
-                self._num_classes,
+                self._task,
                 runtime=self._serving["runtime"],
                 batch_size=self._serving["batch_size"],
                 num_threads=self._serving["num_threads"],
@@ -108,5 +105,5 @@ class LatencyCache:
         self._figures[tuple(getattr(figure, name) for name in _KEY_FIELDS)] = figure
 
     def _key(self, config: TrialConfig) -> tuple[Any, ...]:
-        architecture = architecture_fingerprint(config, self._input_shape, self._num_classes)
+        architecture = architecture_fingerprint(config, self._task)
         return (architecture, *(self._serving[name] for name in _KEY_FIELDS[1:]))

@@ -14,7 +14,8 @@ class EagerRuntime:
     def prepare(self, model: nn.Module, example: Tensor) -> Callable[[], None]:
         """Return a call of the model, in evaluation mode and with channels last."""
         model = model.eval().to(memory_format=torch.channels_last)
-        example = example.to(memory_format=torch.channels_last)
+        if example.ndim == 4:
+            example = example.to(memory_format=torch.channels_last)
 
         @torch.inference_mode()
         def run() -> None:

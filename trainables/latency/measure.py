@@ -15,6 +15,7 @@ from pathlib import Path
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES
 from trainables.latency.figure import LatencyFigure
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 _START_LIMIT_S = 120.0  # to start Python and import Torch on a busy host
@@ -25,34 +26,9 @@ class LatencyError(RuntimeError):
     """The process that measures failed."""
 
 
-def measure_latency(
-    config: TrialConfig,
-    input_shape: tuple[int, int, int],
-    num_classes: int,
-    *,
-    runtime: str = "eager",
-    batch_size: int = 1,
-    num_threads: int = 1,
-    min_samples: int = 30,
-    time_limit_s: float = 0.7,
-) -> LatencyFigure:
-    """Measure one architecture; `measure_all` of a single config."""
-    return measure_all(
-        [config],
-        input_shape,
-        num_classes,
-        runtime=runtime,
-        batch_size=batch_size,
-        num_threads=num_threads,
-        min_samples=min_samples,
-        time_limit_s=time_limit_s,
-    )[0]
-
-
 def measure_all(
     configs: Sequence[TrialConfig],
-    input_shape: tuple[int, int, int],
-    num_classes: int,
+    task: Task,
     *,
     runtime: str = "eager",
     batch_size: int = 1,
@@ -66,10 +42,9 @@ def measure_all(
 
     Args:
         configs: their architecture fields are used, and no other.
-        input_shape: channels, height, width.
-        num_classes: of the logits.
+        task: what the models must fit.
         runtime: a name in `RUNTIMES`.
-        batch_size: images per call.
+        batch_size: samples per call.
         num_threads: that a call may use.
         min_samples: calls timed at least, even beyond the time limit.
         time_limit_s: seconds of timed calls per architecture.
@@ -84,8 +59,7 @@ def measure_all(
     _check(runtime, batch_size, num_threads, min_samples, time_limit_s)
     request = {
         "configs": [config.to_dict() for config in configs],
-        "input_shape": input_shape,
-        "num_classes": num_classes,
+        "task": task.to_dict(),
         "runtime": runtime,
         "batch_size": batch_size,
         "num_threads": num_threads,

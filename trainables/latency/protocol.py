@@ -16,5 +16,5 @@ class Runtime(Protocol):
 
         Args:
             model: may be modified.
-            example: [batch, channels, height, width] floats.
+            example: as `trainables.models.example` makes one.
         """

@@ -22,6 +22,8 @@ from trainables.latency.figure import (
 )
 from trainables.latency.protocol import Runtime
 from trainables.models import architecture_fingerprint, create_model, describe_architecture
+from trainables.models.example import example_inputs
+from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 _WARM_UP_CALLS = 5
@@ -69,12 +71,11 @@ def measure(request: Mapping[str, Any], config: TrialConfig) -> LatencyFigure:
         request: as `trainables.latency.measure` writes it.
         config: of a trial; its architecture fields are used.
     """
-    input_shape = cast("tuple[int, int, int]", tuple(request["input_shape"]))
-    num_classes = request["num_classes"]
+    task = Task.from_dict(request["task"])
     runtime = load_runtime(request["runtime"])
     torch.manual_seed(0)
-    model = create_model(config, input_shape, num_classes)
-    example = torch.randn(request["batch_size"], *input_shape)
+    model = create_model(config, task)
+    example = example_inputs(task, request["batch_size"])
     measured_unix_s = time.time()
     samples_ms = sample_latencies_ms(
         runtime.prepare(model, example),
@@ -83,8 +84,8 @@ def measure(request: Mapping[str, Any], config: TrialConfig) -> LatencyFigure:
     )
     low_ms, high_ms = median_interval(samples_ms)
     return LatencyFigure(
-        architecture=architecture_fingerprint(config, input_shape, num_classes),
-        description=describe_architecture(config, input_shape, num_classes),
+        architecture=architecture_fingerprint(config, task),
+        description=describe_architecture(config, task),
         runtime=request["runtime"],
         precision=RUNTIMES[request["runtime"]].precision,
         batch_size=request["batch_size"],

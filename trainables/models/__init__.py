@@ -6,54 +6,114 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
+
+from trainables.errors import InputError
+from trainables.task import Kind, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from trainables.trial_config import TrialConfig
 
-MODELS: Mapping[str, str] = {
-    "resnet8": "trainables.models.resnet:resnet8",
-    "resnet14": "trainables.models.resnet:resnet14",
-    "resnet20": "trainables.models.resnet:resnet20",
-    "resnet18": "trainables.models.resnet:resnet18",
+TORCHVISION_PREFIX = "torchvision:"
+
+# Options of `TrialConfig` that some models have and others don't.
+_CONV = frozenset({"width", "dropout"})
+_RESIDUAL = _CONV | {"stochastic_depth"}
+_TRANSFORMER = _RESIDUAL | {"depth", "heads"}
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model before it is imported.
+
+    Attributes:
+        target: module:function of its builder, `(config, task) -> Module`.
+        options: fields of `TrialConfig` that it uses, of those not every model has.
+        kind: of its input.
+        is_matrix: its hidden weights are matrices, as Muon needs them.
+    """
+
+    target: str
+    options: frozenset[str] = _RESIDUAL
+    kind: Kind = "image"
+    is_matrix: bool = False
+
+
+def _model(module: str, function: str, *, options: frozenset[str] = _RESIDUAL) -> ModelInfo:
+    return ModelInfo(f"trainables.models.{module}:{function}", options)
+
+
+MODELS: Mapping[str, ModelInfo] = {
+    **{
+        f"resnet{depth}": _model("resnet", f"resnet{depth}")
+        for depth in (8, 14, 20, 32, 44, 56, 18, 34, 50)
+    },
+    **{f"wideresnet{depth}": _model("wideresnet", f"wideresnet{depth}") for depth in (10, 16, 28)},
+    "mobilenet_v2": _model("mobilenet", "mobilenet_v2"),
+    "mobilenet_v3": _model("mobilenet", "mobilenet_v3"),
+    "convmixer": _model("convmixer", "convmixer", options=_RESIDUAL | {"depth", "patch_px"}),
+    "small_cnn": _model("small_cnn", "small_cnn", options=_CONV),
+    "vit": ModelInfo("trainables.models.vit:vit", _TRANSFORMER | {"patch_px"}, is_matrix=True),
+    "keras_cnn": _model("keras_cnn", "keras_cnn", options=_CONV),
+    "text_transformer": ModelInfo(
+        "trainables.models.text_transformer:text_transformer", _TRANSFORMER, "text", is_matrix=True
+    ),
+    "text_cnn": ModelInfo("trainables.models.text_cnn:text_cnn", _CONV, "text"),
 }
-"""Name -> module:function of its builder, `(width, in_channels, num_classes) -> Module`."""
+"""By name; `torchvision:NAME` is a model too."""
+
+MODEL_OPTIONS = frozenset[str]().union(*(info.options for info in MODELS.values()))
+"""Fields of `TrialConfig` that only some models use."""
 
 
-def create_model(
-    config: TrialConfig, input_shape: tuple[int, int, int], num_classes: int
-) -> nn.Module:
+def find_model(name: str) -> ModelInfo:
+    """Return what is known of a model.
+
+    Raises:
+        InputError: if there is none of that name. Of `torchvision:NAME` only the prefix is looked
+            at; `create_model` refuses a NAME that torchvision hasn't.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    if name.startswith(TORCHVISION_PREFIX):
+        return ModelInfo("trainables.models.from_torchvision:from_torchvision", frozenset())
+    raise InputError(
+        f"model must be one of {', '.join(MODELS)} or torchvision:NAME, got {name!r}; choose one"
+    )
+
+
+def create_model(config: TrialConfig, task: Task) -> nn.Module:
     """Build the config's model, initialised from the global Torch generator alone.
 
     Args:
-        config: its architecture fields are used, and no other.
-        input_shape: channels, height and width of an image.
-        num_classes: > 0.
+        config: its model options are used, and no other fields.
+        task: what the model must fit.
 
     Returns:
-        A module from [batch, channels, height, width] floats to [batch, num_classes] logits.
+        A module from inputs to [batch, num_classes] logits; inputs are [batch, channels, height,
+        width] floats, or [batch, tokens] int64 ids.
+
+    Raises:
+        InputError: if the model can't fit the task (a patch that doesn't divide the image, a
+            text model for images).
     """
-    module_name, _, builder_name = MODELS[config.model].partition(":")
+    config.check_task(task)
+    module_name, _, builder_name = find_model(config.model).target.partition(":")
     builder = getattr(importlib.import_module(module_name), builder_name)
-    return cast("nn.Module", builder(config.width, input_shape[0], num_classes))
+    return cast("nn.Module", builder(config, task))
 
 
-def describe_architecture(
-    config: TrialConfig, input_shape: tuple[int, int, int], num_classes: int
-) -> str:
+def describe_architecture(config: TrialConfig, task: Task) -> str:
     """Return everything that defines the graph as JSON with sorted keys."""
-    graph = {**config.architecture(), "input_shape": list(input_shape), "num_classes": num_classes}
-    return json.dumps(graph, sort_keys=True)
+    return json.dumps({**config.architecture(), **task.to_dict()}, sort_keys=True)
 
 
-def architecture_fingerprint(
-    config: TrialConfig, input_shape: tuple[int, int, int], num_classes: int
-) -> str:
+def architecture_fingerprint(config: TrialConfig, task: Task) -> str:
     """Return 16 hex digits that are equal exactly where the graphs are equal."""
-    description = describe_architecture(config, input_shape, num_classes)
-    return hashlib.sha256(description.encode()).hexdigest()[:16]
+    return hashlib.sha256(describe_architecture(config, task).encode()).hexdigest()[:16]
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -1,0 +1,38 @@
+"""The trials of a sweep that no other dominates, as it runs; the report has `analysis` do it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from analysis.records import RANKED_STATUSES, Objective
+from sweeps.recorder import TrialRecord
+
+
+def ranked(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:
+    """Return the trials that have reported, best by the first objective first."""
+    reported = (t for t in trials if t.epoch > 0 and t.status in RANKED_STATUSES)
+    return sorted(reported, key=lambda trial: _losses(trial, objectives))
+
+
+def front(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:
+    """Return the trials that no other dominates, best by the first objective first."""
+    reported = ranked(trials, objectives)
+    losses = [_losses(trial, objectives) for trial in reported]
+    return [
+        trial
+        for trial, loss in zip(reported, losses, strict=True)
+        if not any(other != loss and _dominates(other, loss) for other in losses)
+    ]
+
+
+def _losses(trial: TrialRecord, objectives: Sequence[Objective]) -> tuple[float, ...]:
+    values = ((trial.value(o.column), o.direction) for o in objectives)
+    return tuple(
+        math.inf if value is None else (-value if direction == "max" else value)
+        for value, direction in values
+    )
+
+
+def _dominates(first: tuple[float, ...], second: tuple[float, ...]) -> bool:
+    return all(a <= b for a, b in zip(first, second, strict=True))

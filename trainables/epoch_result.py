@@ -1,0 +1,70 @@
+"""What an epoch of training gave. Needs no Torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainables.metrics import Scores
+
+GAP_SAMPLES = 1024
+"""Samples of the train part, at most, whose accuracy without augmentation gives the
+generalisation gap."""
+
+DETAILS = ("confusion", "per_class", "roc_curve")
+"""Scores that are tables; they travel together, as JSON."""
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """What an epoch gave; equal on all workers, but for the times.
+
+    Attributes:
+        epoch: from 1.
+        train_loss: mean over samples of what was minimised (so with augmentation, mixing and label
+            smoothing), nats.
+        train_accuracy: of up to `GAP_SAMPLES` samples without augmentation, fraction.
+        val: scores of the validation part.
+        learning_rate: of the last step.
+        train_seconds: of the training steps.
+        val_seconds: of the validation.
+        data_wait_fraction: share of `train_seconds` that the worker spent making batches.
+        started_unix_s: when the first step began.
+        ended_unix_s: when the validation was done.
+        num_train_samples: trained on, by all workers together.
+        peak_memory_bytes: greatest allocation on this worker's GPU; None on a CPU, where the
+            process is shared with other trials.
+        energy_joules: of the GPUs of all workers, as NVML counts; None where it doesn't.
+        is_stopped_early: the validation loss hasn't improved for `patience_epochs`.
+    """
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    val: Scores
+    learning_rate: float
+    train_seconds: float
+    val_seconds: float
+    data_wait_fraction: float
+    started_unix_s: float
+    ended_unix_s: float
+    num_train_samples: int
+    peak_memory_bytes: int | None
+    energy_joules: float | None
+    is_stopped_early: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a flat row: scores with `val_` before their names, tables as `val_details`."""
+        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        scores = dataclasses.asdict(row.pop("val"))
+        details = {name: scores.pop(name) for name in DETAILS}
+        return {
+            **row,
+            **{f"val_{name}": value for name, value in scores.items()},
+            "val_details": json.dumps(details),
+            "generalisation_gap": self.train_accuracy - self.val.accuracy,
+            "samples_per_second": self.num_train_samples / self.train_seconds,
+        }
