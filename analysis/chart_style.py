@@ -19,7 +19,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from analysis.labels import unit_of, words_of
+from analysis.labels import format_bytes, unit_of, words_of
 from analysis.records import Objective
 
 FRONT_COLOUR = "#1260a8"
@@ -115,13 +115,14 @@ def style_objective(axis: Any, objective: Objective, values: NDArray[np.float64]
         is_short = values.max() / values.min() < 200
         axis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_short else (1,)))
         axis.set_minor_formatter(NullFormatter())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
     else:
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-        if np.abs(values).max() >= 1000:
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
-        else:
-            axis.set_major_formatter(ScalarFormatter(useOffset=False))
+    if unit == "bytes":
+        axis.set_major_formatter(FuncFormatter(lambda value, _: format_bytes(value)))
+    elif is_log or np.abs(values).max() >= 1000:
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+    else:
+        axis.set_major_formatter(ScalarFormatter(useOffset=False))
 
 
 def limits(objective: Objective, values: NDArray[np.float64]) -> tuple[float, float]:
@@ -133,7 +134,9 @@ def limits(objective: Objective, values: NDArray[np.float64]) -> tuple[float, fl
     pad = 0.07 * (high - low) or 0.1 * abs(high) or 1.0
     low, high = low - pad, high + pad
     if unit_of(objective.column) == "fraction":
-        low, high = max(low, -0.02), min(high, 1.02)
+        # The difference of two fractions may be negative.
+        low = max(low, -0.02) if values.min() >= 0 else low
+        high = min(high, 1.02)
     return low, high
 
 

@@ -6,21 +6,53 @@ from collections.abc import Sequence
 
 from analysis.records import Objective
 
+_SCORE_WORDS = {
+    "loss": "loss",
+    "accuracy": "accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "precision_macro": "precision macro",
+    "recall_macro": "recall macro",
+    "f1_macro": "F1 macro",
+    "f1_weighted": "F1 weighted",
+    "roc_auc": "ROC-AUC",
+    "ece": "calibration error",
+}
+_PARTS = {"val": "validation", "test": "test"}
+
 WORDS = {
-    "val_accuracy": "validation accuracy",
-    "val_loss": "validation loss",
+    **{
+        f"{part}_{score}": f"{part_words} {words}"
+        for part, part_words in _PARTS.items()
+        for score, words in _SCORE_WORDS.items()
+    },
     "train_loss": "training loss",
-    "latency_p50_ms": "median latency",
+    "train_accuracy": "training accuracy",
+    "generalisation_gap": "generalisation gap",
+    "samples_per_second": "throughput",
+    "data_wait_fraction": "wait for data",
+    "peak_memory_bytes": "peak memory",
+    "energy_kwh": "energy",
     "num_parameters": "parameters",
+    "flops": "forward pass",
+    "activation_bytes": "activations",
+    "weights_bytes": "weights on disk",
+    "latency_p50_ms": "median latency",
     "gang_seconds": "gang time",
     "gpu_seconds": "GPU time",
     "cost_usd": "training cost",
     "epoch": "epochs",
 }
 UNITS = {
-    "val_accuracy": "fraction",
-    "val_loss": "nats",
+    **{
+        f"{part}_{score}": "nats" if score == "loss" else "fraction"
+        for part in _PARTS
+        for score in _SCORE_WORDS
+    },
     "train_loss": "nats",
+    "train_accuracy": "fraction",
+    "generalisation_gap": "fraction",
+    "samples_per_second": "samples/s",
+    "flops": "FLOP",
     "gpu_seconds": "GPU-s",
 }
 UNIT_OF_ENDING = {
@@ -28,6 +60,7 @@ UNIT_OF_ENDING = {
     "_seconds": "s",
     "_usd": "USD",
     "_kwh": "kWh",
+    "_bytes": "bytes",
     "_fraction": "fraction",
 }
 
@@ -46,12 +79,19 @@ def words_of(column: str) -> str:
 def format_value(column: str, value: float) -> str:
     """Return a figure of the column, four digits at the least, without its unit.
 
+    Bytes are the exception: their figure carries the prefix, and so the unit.
+
     Example:
         >>> format_value("val_accuracy", 0.9), format_value("num_parameters", 11173962)
         ('0.9000', '11,173,962')
+        >>> format_value("weights_bytes", 44_695_848)
+        '44.7 MB'
     """
-    if unit_of(column) == "fraction":
+    unit = unit_of(column)
+    if unit == "fraction":
         return f"{value:.4f}"
+    if unit == "bytes":
+        return format_bytes(value)
     if abs(value) >= 1e15:
         return f"{value:.4g}"
     if abs(value) >= 1000 or float(value).is_integer():
@@ -59,14 +99,32 @@ def format_value(column: str, value: float) -> str:
     return f"{value:.4g}"
 
 
+def format_bytes(value: float) -> str:
+    """Return a number of bytes with the decimal prefix that suits it.
+
+    Example:
+        >>> format_bytes(512), format_bytes(8_388_608)
+        ('512 B', '8.389 MB')
+    """
+    for prefix in ("", "k", "M", "G"):
+        if abs(value) < 999.95:  # what four digits would show as 1000
+            return f"{value:.4g} {prefix}B"
+        value /= 1000
+    return f"{value:,.4g} TB"
+
+
+def format_with_unit(column: str, value: float) -> str:
+    """Return a figure of the column with its unit, which goes without saying for fractions."""
+    unit = unit_of(column)
+    return f"{format_value(column, value)} {'' if unit in ('fraction', 'bytes') else unit}".rstrip()
+
+
 def format_values(objectives: Sequence[Objective], values: Sequence[float]) -> str:
     """Return words, figure and unit of every objective, on one line."""
-    parts = []
-    for objective, value in zip(objectives, values, strict=True):
-        column = objective.column
-        unit = "" if unit_of(column) == "fraction" else unit_of(column)
-        parts.append(f"{words_of(column)} {format_value(column, value)} {unit}".rstrip())
-    return ", ".join(parts)
+    return ", ".join(
+        f"{words_of(objective.column)} {format_with_unit(objective.column, value)}"
+        for objective, value in zip(objectives, values, strict=True)
+    )
 
 
 def printable(text: str) -> str:

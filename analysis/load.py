@@ -15,10 +15,14 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from analysis.records import (
+    ATTRIBUTIONS_FILE,
+    ATTRIBUTIONS_SCHEMA,
     LATENCY_FILE,
     LATENCY_SCHEMA,
     RESULTS_FILE,
     RESULTS_SCHEMA,
+    ROBUSTNESS_FILE,
+    ROBUSTNESS_SCHEMA,
     SCHEMA_VERSION,
     SWEEP_FILE,
     TRIAL_STATUSES,
@@ -45,6 +49,8 @@ class Run:
     trials: pa.Table
     results: pa.Table
     latency: pa.Table
+    robustness: pa.Table
+    attributions: pa.Table
 
 
 def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
@@ -71,7 +77,8 @@ def load_run(path: str | Path) -> Run:
     """Return the run stored at `path`, checked against `analysis.records`.
 
     `results.parquet` may be absent while no trial has reported an epoch, and `latency.parquet`
-    while no trial has a latency; both then load as empty tables.
+    while no trial has a latency; both then load as empty tables, and so do `robustness.parquet`
+    and `attributions.parquet`, which are written after the search.
 
     Args:
         path: a local path, or a URI such as `s3://bucket/runs/NAME`.
@@ -94,6 +101,8 @@ def load_run(path: str | Path) -> Run:
         trials=trials,
         results=read(f"{folder}/{RESULTS_FILE}", RESULTS_SCHEMA, is_required=has_epochs),
         latency=read(f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency),
+        robustness=read(f"{folder}/{ROBUSTNESS_FILE}", ROBUSTNESS_SCHEMA, is_required=False),
+        attributions=read(f"{folder}/{ATTRIBUTIONS_FILE}", ATTRIBUTIONS_SCHEMA, is_required=False),
     )
 
 

@@ -1,6 +1,7 @@
 """Reports on a run folder: `python -m analysis.report RUN`.
 
-Prints the ranking and writes `report/front.csv` and `report/front.png` into the run folder.
+Prints the ranking and writes `report/front.csv` and `report/front.png` into the run folder, and
+`report/finalists.png` and `report/attributions.png` where finalists met the test part.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.text import Text
 
+from analysis.attribution_plot import plot_attributions
+from analysis.finalists import TEST_COLUMNS, Finalist, gather_finalists
 from analysis.labels import printable
 from analysis.load import load_run, open_folder
 from analysis.plots import plot_front
 from analysis.ranking import Ranking, rank_trials
 from analysis.records import REPORT_FOLDER, Objective
+from analysis.robustness_plot import plot_robustness
 from analysis.summary import print_summary
 
 FRONT_CSV = "front.csv"
 FRONT_PICTURE = "front.png"
+ROBUSTNESS_PICTURE = "finalists.png"
+ATTRIBUTIONS_PICTURE = "attributions.png"
 
 EXIT_OK = 0
 EXIT_NOTHING_RANKED = 1
@@ -38,7 +45,7 @@ def write_report(
     objectives: Sequence[Objective] | None = None,
     reference: Sequence[float] | None = None,
 ) -> Ranking | None:
-    """Print the run's ranking and write its table and picture into the run folder.
+    """Print the run's ranking and write its table and pictures into the run folder.
 
     A run that has not finished is reported as far as it went, and the report says so.
 
@@ -59,16 +66,14 @@ def write_report(
     """
     run = load_run(path)
     ranking = rank_trials(run, objectives, reference)
-    print_summary(run, ranking, console)
+    finalists = gather_finalists(run)
+    print_summary(run, ranking, finalists, console)
     if not ranking.rows:
         return None
-    picture = io.BytesIO()
-    plot_front(ranking, picture)
     filesystem, folder = open_folder(path)
     filesystem.create_dir(f"{folder}/{REPORT_FOLDER}")
-    written = ((FRONT_CSV, front_csv(ranking).encode()), (FRONT_PICTURE, picture.getvalue()))
     console.print()
-    for name, content in written:
+    for name, content in _files(ranking, finalists):
         target = f"{folder}/{REPORT_FOLDER}/{name}"
         with filesystem.open_output_stream(target) as stream:
             stream.write(content)
@@ -76,15 +81,37 @@ def write_report(
     return ranking
 
 
-def front_csv(ranking: Ranking) -> str:
-    """Return every ranked trial as a line of CSV, the front first."""
+def _files(ranking: Ranking, finalists: Sequence[Finalist]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of each file for which there is something to show."""
+    yield FRONT_CSV, front_csv(ranking, finalists).encode()
+    yield FRONT_PICTURE, _png(lambda file: plot_front(ranking, file))
+    if any(finalist.curves for finalist in finalists):
+        yield ROBUSTNESS_PICTURE, _png(lambda file: plot_robustness(ranking.name, finalists, file))
+    if any(finalist.samples for finalist in finalists):
+        picture = _png(lambda file: plot_attributions(ranking.name, finalists, file))
+        yield ATTRIBUTIONS_PICTURE, picture
+
+
+def _png(plot: Callable[[IO[bytes]], None]) -> bytes:
+    file = io.BytesIO()
+    plot(file)
+    return file.getvalue()
+
+
+def front_csv(ranking: Ranking, finalists: Sequence[Finalist] = ()) -> str:
+    """Return every ranked trial as a line of CSV, the front first.
+
+    With finalists there are columns of their test scores, empty for all other trials.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     columns = [objective.column for objective in ranking.objectives]
     # `epoch` may itself be an objective: then it stands there once, as one.
     epoch = [] if "epoch" in columns else ["epoch"]
+    test_columns = TEST_COLUMNS if finalists else ()
+    scores = {finalist.trial_id: finalist.scores for finalist in finalists}
     head = ["rank", "is_front", "is_knee", "trial_id", "status", *epoch]
-    writer.writerow([*head, *columns, "config", "checkpoint", "reproduce"])
+    writer.writerow([*head, *columns, *test_columns, "config", "checkpoint", "reproduce"])
     for row in ranking.rows:
         writer.writerow(
             [
@@ -95,6 +122,7 @@ def front_csv(ranking: Ranking) -> str:
                 row.status,
                 *([row.epoch] if epoch else []),
                 *row.values,
+                *(scores.get(row.trial_id, {}).get(column) for column in test_columns),
                 json.dumps(row.config),
                 row.checkpoint,
                 row.reproduce,

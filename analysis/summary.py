@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.cells import cell_len
@@ -13,21 +13,44 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from analysis.finalists import Finalist, num_robustness_samples
 from analysis.hypervolume import REFERENCE_RULE
-from analysis.labels import format_value, format_values, printable, unit_of, words_of
+from analysis.labels import (
+    format_value,
+    format_values,
+    format_with_unit,
+    printable,
+    unit_of,
+    words_of,
+)
 from analysis.load import Run
 from analysis.ranking import KNEE_DEFINITION, RankedTrial, Ranking
+from analysis.records import Objective
 
 MAX_ROWS = 20
 MAX_REASONS = 5
 COLUMN_GAP = 2
 EDGES = 2
+UNKNOWN = "-"
 
 
-def print_summary(run: Run, ranking: Ranking, console: Console) -> None:
+class _Column(NamedTuple):
+    heading: str
+    cells: list[str]
+    is_text: bool = False
+
+    @property
+    def width(self) -> int:
+        """What the column needs when its heading wraps between words."""
+        return max(map(cell_len, [*self.heading.split(), *self.cells]))
+
+
+def print_summary(
+    run: Run, ranking: Ranking, finalists: Sequence[Finalist], console: Console
+) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Text from the run folder is printed as it is, never read as markup, and each command stands
+    Then what the finalists did on the test part, if there are any. Text from the run folder is printed as it is, never read as markup, and each command stands
     on one line of its own, however narrow the terminal.
     """
     _print_head(run, ranking, console)
@@ -39,6 +62,8 @@ def print_summary(run: Run, ranking: Ranking, console: Console) -> None:
     _print_unranked(ranking, console)
     _print_hypervolume(ranking, console)
     _print_members(ranking, console)
+    if finalists:
+        _print_finalists(finalists, console)
 
 
 def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
@@ -71,7 +96,7 @@ def _print_head(run: Run, ranking: Ranking, console: Console) -> None:
     totals = run.spec.get("totals")
     if isinstance(totals, dict):
         figures = [
-            f"{words_of(key)} {format_value(key, value)} {unit_of(key)}".rstrip()
+            f"{words_of(key)} {format_with_unit(key, value)}"
             for key, value in totals.items()
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         ]
@@ -89,30 +114,12 @@ def _print_head(run: Run, ranking: Ranking, console: Console) -> None:
 def _print_table(ranking: Ranking, console: Console) -> None:
     """Print the first rows with as many of the differing config keys as fit."""
     shown = ranking.rows[:MAX_ROWS]
-    header = ["rank", "trial", "status", *map(_heading, ranking.objectives), "epoch"]
-    cells = [_fixed_cells(ranking, row) for row in shown]
-    widths = [_content_width(name, cells, index) for index, name in enumerate(header)]
-    width = EDGES + sum(widths) + COLUMN_GAP * len(widths)
-    left_out = []
-    for key in differing_keys([row.config for row in ranking.rows]):
-        column = [_config_cell(row.config.get(key)) for row in shown]
-        needed = max(map(cell_len, [printable(key), *column]))
-        if width + COLUMN_GAP + needed > console.width:
-            left_out.append(printable(key))
-            continue
-        width += COLUMN_GAP + needed
-        widths.append(needed)
-        header.append(printable(key))
-        for line, cell in zip(cells, column, strict=True):
-            line.append(cell)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    for index, name in enumerate(header):
-        justify: Literal["left", "right"] = "left" if index in (1, 2) else "right"
-        table.add_column(Text(name), justify=justify, min_width=widths[index], overflow="fold")
-    for row, line in zip(shown, cells, strict=True):
-        style = "bold green" if row.is_knee else "green" if row.is_front else ""
-        table.add_row(*map(Text, line), style=style)
-    console.print(table)
+    optional = [
+        _Column(printable(key), [_config_cell(row.config.get(key)) for row in shown])
+        for key in differing_keys([row.config for row in ranking.rows])
+    ]
+    styles = ["bold green" if row.is_knee else "green" if row.is_front else "" for row in shown]
+    left_out = _print_columns(_fixed_columns(ranking, shown), optional, styles, console)
     hidden = len(ranking.rows) - len(shown)
     if hidden:
         _say(console, f"... and {hidden:,} more ranked trials in report/front.csv")
@@ -120,25 +127,63 @@ def _print_table(ranking: Ranking, console: Console) -> None:
         _say(console, f"Config keys that also differ, no room here: {', '.join(left_out)}")
 
 
-def _heading(objective: Any) -> str:
+def _print_columns(
+    fixed: Sequence[_Column],
+    optional: Sequence[_Column],
+    styles: Sequence[str],
+    console: Console,
+) -> list[str]:
+    """Print a table with all fixed columns and each optional one that still fits.
+
+    Args:
+        fixed: at least one, of [len(styles)] cells, as the optional ones.
+        styles: one a row.
+
+    Returns:
+        The headings of those left out.
+    """
+    shown, left_out = list(fixed), []
+    width = EDGES + sum(column.width + COLUMN_GAP for column in fixed)
+    for column in optional:
+        if width + COLUMN_GAP + column.width > console.width:
+            left_out.append(column.heading)
+            continue
+        width += COLUMN_GAP + column.width
+        shown.append(column)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in shown:
+        table.add_column(
+            Text(column.heading),
+            justify="left" if column.is_text else "right",
+            min_width=column.width,
+            overflow="fold",
+        )
+    for cells, style in zip(zip(*(c.cells for c in shown), strict=True), styles, strict=True):
+        table.add_row(*map(Text, cells), style=style)
+    console.print(table)
+    return left_out
+
+
+def _fixed_columns(ranking: Ranking, rows: Sequence[RankedTrial]) -> list[_Column]:
+    """Return what stands in a table of trials before their configs."""
+    return [
+        _Column("rank", ["0 knee" if row.is_knee else str(row.rank) for row in rows]),
+        _Column("trial", [printable(row.trial_id) for row in rows], is_text=True),
+        _Column("status", [row.status for row in rows], is_text=True),
+        *(
+            _Column(
+                _heading(objective), [format_value(objective.column, row.values[i]) for row in rows]
+            )
+            for i, objective in enumerate(ranking.objectives)
+        ),
+        _Column("epoch", [str(row.epoch) for row in rows]),
+    ]
+
+
+def _heading(objective: Objective) -> str:
     unit = unit_of(objective.column)
     notes = f"{unit}, {objective.direction}" if unit else objective.direction
     return f"{words_of(objective.column)}\n({notes})"
-
-
-def _fixed_cells(ranking: Ranking, row: RankedTrial) -> list[str]:
-    """Return the cells of a row before its config."""
-    rank = "0 knee" if row.is_knee else str(row.rank)
-    values = [
-        format_value(objective.column, value)
-        for objective, value in zip(ranking.objectives, row.values, strict=True)
-    ]
-    return [rank, printable(row.trial_id), row.status, *values, str(row.epoch)]
-
-
-def _content_width(heading: str, cells: Sequence[Sequence[str]], index: int) -> int:
-    """Return the width that a column needs when its heading wraps between words."""
-    return max(map(cell_len, [*heading.split(), *(line[index] for line in cells)]))
 
 
 def _config_cell(value: Any) -> str:
@@ -194,3 +239,52 @@ def _print_members(ranking: Ranking, console: Console) -> None:
     hidden = len(front) - len(shown) - 1
     if hidden:
         _say(console, f"... and {hidden:,} more members of the front in report/front.csv")
+
+
+def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
+    """Print what the finalists did on the test part beside what they were chosen by."""
+    console.print()
+    _say(console, "Finalists on the test part", style="bold")
+    fixed = [
+        _Column("trial", [printable(finalist.trial_id) for finalist in finalists], is_text=True),
+        _fractions("validation accuracy", [finalist.val_accuracy for finalist in finalists]),
+        _test_column("test accuracy", "test_accuracy", finalists),
+        _Column("difference (points)", [_points(finalist.bias) for finalist in finalists]),
+    ]
+    robust = [
+        _fractions(f"under {kind}", [finalist.mean_accuracy(kind) for finalist in finalists])
+        for kind in ("corruption", "attack")
+        if any(finalist.mean_accuracy(kind) is not None for finalist in finalists)
+    ]
+    optional = [
+        *robust,
+        _test_column("F1 macro", "test_f1_macro", finalists),
+        _test_column("ECE", "test_ece", finalists),
+        _test_column("ROC-AUC", "test_roc_auc", finalists),
+    ]
+    left_out = _print_columns(fixed, optional, [""] * len(finalists), console)
+    if left_out:
+        _say(console, f"No room here: {', '.join(left_out)}; widen the terminal")
+    _say(
+        console,
+        "The test part was read once, after the search, for these trials only; difference: test "
+        "minus validation accuracy.",
+    )
+    if robust:
+        _say(
+            console,
+            "Under corruption and attack: mean accuracy over all kinds and severities, on "
+            f"{num_robustness_samples(finalists)} test samples.",
+        )
+
+
+def _test_column(heading: str, column: str, finalists: Sequence[Finalist]) -> _Column:
+    return _fractions(heading, [finalist.scores[column] for finalist in finalists])
+
+
+def _fractions(heading: str, values: Sequence[float | None]) -> _Column:
+    return _Column(heading, [UNKNOWN if value is None else f"{value:.4f}" for value in values])
+
+
+def _points(difference: float | None) -> str:
+    return UNKNOWN if difference is None else f"{100 * difference:+.2f}"

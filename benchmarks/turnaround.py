@@ -34,7 +34,7 @@ from sweeps.cluster import local_cluster
 from sweeps.gangs import hold_gangs
 from sweeps.resources import GangPlan
 from sweeps.trial_feed import TrialFeed
-from trainables.data.dataset import ImageData
+from trainables.data.dataset import SplitData
 from trainables.data.load import load_dataset
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 from trainables.trial_config import TrialConfig
@@ -60,17 +60,18 @@ def train_worker(settings: Mapping[str, Any]) -> None:
     import torch
     import torch.distributed as dist
 
-    from trainables.train_loop import DeviceData, Ranks, Training
+    from trainables.ranks import Ranks
+    from trainables.train_loop import Training
 
     torch.set_num_threads(1)
     context = ray.train.get_context()
     device = ray.train.torch.get_device()
-    data = DeviceData(ray.get(settings["data"][0]), device)
+    data = ray.get(settings["data"][0]).on_device(device)
     ranks = Ranks(context.get_world_rank(), context.get_world_size(), device, dist.group.WORLD)
     training = Training(TrialConfig.from_dict(settings["config"]), data, ranks)
     for _ in range(EPOCHS):
         result = training.train_epoch()
-        ray.train.report(vars(result))
+        ray.train.report(result.to_dict())
 
 
 def documented_trial(config: dict[str, Any]) -> None:
@@ -88,7 +89,7 @@ def documented_trial(config: dict[str, Any]) -> None:
     trainer.fit()
 
 
-def run_documented(data: ImageData, num_trials: int, folder: str) -> tuple[Times, float]:
+def run_documented(data: SplitData, num_trials: int, folder: str) -> tuple[Times, float]:
     """Return the steps' times, and seconds from the start of Tune to the first step."""
     with local_cluster(PLAN) as cluster:
         reference = ray.put(data)
@@ -112,7 +113,7 @@ def run_documented(data: ImageData, num_trials: int, folder: str) -> tuple[Times
 # --- (b) warm gangs ------------------------------------------------------------------------------
 
 
-def run_gangs(data: ImageData, num_trials: int, folder: str) -> tuple[Times, float]:
+def run_gangs(data: SplitData, num_trials: int, folder: str) -> tuple[Times, float]:
     """As `run_documented`, on one gang that outlives the trials."""
     with local_cluster(PLAN) as cluster:
         started_unix_s = time.time()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import records
 
 Row = Mapping[str, Any]
+
+CORRUPTIONS = ("gaussian_noise", "gaussian_blur", "brightness", "contrast", "jpeg", "occlusion")
+ATTACKS = ("fgsm", "pgd")
 
 
 def fake_trial(trial_id: str, **columns: Any) -> dict[str, Any]:
@@ -69,18 +73,61 @@ def fake_sweep(**keys: Any) -> dict[str, Any]:
     } | keys
 
 
+def fake_finalist(trial_id: str, **columns: Any) -> dict[str, Any]:
+    """Return a row of trials.parquet with test scores."""
+    scores = {"accuracy": 0.78, "f1_macro": 0.77, "roc_auc": 0.95, "ece": 0.04}
+    return fake_trial(trial_id, **{f"test_{name}": v for name, v in scores.items()} | columns)
+
+
+def fake_robustness(trial_id: str, names: Sequence[str] = CORRUPTIONS) -> list[dict[str, Any]]:
+    """Return rows of robustness.parquet: accuracy falls by a tenth a severity, from 0.7."""
+    return [
+        {
+            "trial_id": trial_id,
+            "kind": "attack" if name in ATTACKS else "corruption",
+            "name": name,
+            "severity": severity,
+            "num_samples": 100,
+            "accuracy": 0.8 - 0.1 * severity,
+        }
+        for name in names
+        for severity in range(1, 5 if name in ATTACKS else 6)
+    ]
+
+
+def fake_image(trial_id: str, sample: int = 0, side: int = 8, **columns: Any) -> dict[str, Any]:
+    """Return a row of attributions.parquet: a square image, brighter and heavier to the right."""
+    ramp = np.tile(np.linspace(0, 1, side), (side, 1))
+    image = np.repeat(np.uint8(255 * ramp)[:, :, None], 3, axis=2)
+    row = {"trial_id": trial_id, "sample": sample, "label": "cat", "predicted": "cat"}
+    row |= {"height": side, "width": side, "image": image.tobytes()}
+    return row | {"attribution": ramp.ravel().tolist()} | columns
+
+
+def fake_text(trial_id: str, text: str, sample: int = 0, **columns: Any) -> dict[str, Any]:
+    """Return a row of attributions.parquet: a text, the later tokens heavier."""
+    tokens = [f" {word}" for word in text.split()]
+    row = {"trial_id": trial_id, "sample": sample, "label": "cat", "predicted": "cat"}
+    return (
+        row | {"tokens": tokens, "attribution": np.linspace(0, 1, len(tokens)).tolist()} | columns
+    )
+
+
 def write_run(
     folder: Path,
     trials: Iterable[Row],
     *,
     results: Iterable[Row] | None = None,
     latency: Iterable[Row] = (),
+    robustness: Iterable[Row] | None = None,
+    attributions: Iterable[Row] | None = None,
     sweep: Row | None = None,
 ) -> Path:
     """Write a run folder and return its path.
 
     `trials` are rows as `fake_trial` makes them; `results` default to one row an epoch of each
-    trial; `sweep` overrides keys of `fake_sweep`.
+    trial; `robustness` and `attributions` are no file if None; `sweep` overrides keys of
+    `fake_sweep`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trials = list(trials)
@@ -96,7 +143,11 @@ def write_run(
         (records.TRIALS_FILE, records.TRIALS_SCHEMA, trials),
         (records.RESULTS_FILE, records.RESULTS_SCHEMA, results),
         (records.LATENCY_FILE, records.LATENCY_SCHEMA, latency),
+        (records.ROBUSTNESS_FILE, records.ROBUSTNESS_SCHEMA, robustness),
+        (records.ATTRIBUTIONS_FILE, records.ATTRIBUTIONS_SCHEMA, attributions),
     ):
+        if rows is None:
+            continue
         filled = [{column: row.get(column) for column in schema.names} for row in rows]
         pq.write_table(pa.Table.from_pylist(filled, schema=schema), folder / name)
     return folder

@@ -267,7 +267,7 @@ class TrialConfig:
         if "patch_px" in info.options and any(side % self.patch_px for side in sides_px):
             raise InputError(
                 f"patch_px must divide the image ({'x'.join(map(str, sides_px))} px), got "
-                f"{self.patch_px}; choose a divisor"
+                f"{self.patch_px}; choose a divisor of {math.gcd(*sides_px)}"
             )
         for name, rule in rules().items():
             if rule.kind not in (None, task.kind) and getattr(self, name) != default_of(name):
