@@ -24,10 +24,14 @@ from analysis.records import Objective
 
 FRONT_COLOUR = "#1260a8"
 KNEE_COLOUR = "#c8400a"
+WRONG_COLOUR = "#b3151d"
 FAINT_COLOUR = "#98a2ad"
 GRID_COLOUR = "#e9ecef"
 INK_COLOUR = "#22262b"
 QUIET_COLOUR = "#59616b"
+SERIES_COLOURS = (FRONT_COLOUR, KNEE_COLOUR, "#1f8a5b", "#7d4fa3", "#a87b00", QUIET_COLOUR)
+SERIES_MARKERS = ("o", "s", "^", "D", "v", "P")
+MAX_SERIES = len(SERIES_COLOURS)
 # The last tenth of viridis is a yellow that does not stand out from white.
 COLOUR_MAP = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))
 
@@ -47,7 +51,7 @@ def write_header(figure: Figure, title: str, sentences: list[str], legend: list[
         The fraction of the figure's height that this takes.
     """
     width, height = figure.get_size_inches()
-    lines = [line for text in sentences for line in textwrap.wrap(text, int(width * 14.6))]
+    lines = _wrapped(sentences, width)
     left = MARGIN_INCHES / width
     style: dict[str, Any] = {"ha": "left", "va": "top", "parse_math": False}
     figure.text(
@@ -68,11 +72,11 @@ def write_header(figure: Figure, title: str, sentences: list[str], legend: list[
         color=QUIET_COLOUR,
         **style,
     )
-    used_inches = MARGIN_INCHES + TITLE_INCHES + LINE_INCHES * len(lines) + 0.04
+    used_inches = header_inches(width, sentences)
     figure.legend(
         handles=legend,
         loc="upper left",
-        bbox_to_anchor=(left, 1 - used_inches / height),
+        bbox_to_anchor=(left, 1 - (used_inches - LEGEND_INCHES) / height),
         ncols=len(legend),
         frameon=False,
         fontsize=9,
@@ -82,7 +86,40 @@ def write_header(figure: Figure, title: str, sentences: list[str], legend: list[
         handletextpad=0.5,
         columnspacing=1.8,
     )
-    return float((used_inches + LEGEND_INCHES) / height)
+    return float(used_inches / height)
+
+
+def header_inches(width: float, sentences: list[str]) -> float:
+    """Return the height of the header on a figure of this width [inches]."""
+    num_lines = len(_wrapped(sentences, width))
+    return MARGIN_INCHES + TITLE_INCHES + LINE_INCHES * num_lines + 0.04 + LEGEND_INCHES
+
+
+def _wrapped(sentences: list[str], width: float) -> list[str]:
+    return [line for text in sentences for line in textwrap.wrap(text, int(width * 14.6))]
+
+
+def series_style(index: int) -> dict[str, Any]:
+    """Return how to draw one of at most `MAX_SERIES` lines: told apart without colour too."""
+    return {
+        "color": SERIES_COLOURS[index],
+        "marker": SERIES_MARKERS[index],
+        "markersize": 4.5,
+        "markeredgewidth": 0,
+        "linewidth": 1.5,
+    }
+
+
+def shorten(text: str, max_characters: int) -> str:
+    """Return the text, cut where it is too long for its place."""
+    return text if len(text) <= max_characters else f"{text[: max_characters - 1].rstrip()}…"
+
+
+def left_out(num_shown: int, num_there: int, things: str) -> str:
+    """Return a sentence that says how much is not in the picture; empty if all is."""
+    if num_shown == num_there:
+        return ""
+    return f"Shown: the first {num_shown} of {num_there:,} {things}."
 
 
 def marker_handle(label: str, **style: Any) -> Line2D:

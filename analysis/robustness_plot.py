@@ -20,6 +20,12 @@ NUM_COLUMNS = 4
 EPSILONS = ("1/255", "2/255", "4/255", "8/255")
 """Of an attack's severities: what a pixel of 0 to 1 moves at most."""
 
+CLEAN_STYLE: dict[str, Any] = {
+    "color": look.QUIET_COLOUR,
+    "linestyle": (0, (4, 3)),
+    "linewidth": 0.9,
+}
+
 
 def plot_robustness(name: str, finalists: Sequence[Finalist], path: str | Path | IO[bytes]) -> None:
     """Write a PNG with a panel for each corruption and attack, and a line for each finalist.
@@ -70,8 +76,7 @@ def _legend(finalists: Sequence[Finalist]) -> list[Line2D]:
         Line2D([], [], label=short_id, **look.series_style(index))
         for index, short_id in enumerate(short_ids([f.trial_id for f in finalists]))
     ]
-    clean = {"color": look.QUIET_COLOUR, "linestyle": (0, (4, 3)), "linewidth": 1.0}
-    return [*handles, Line2D([], [], label="clean, whole test part", **clean)]
+    return [*handles, Line2D([], [], label="clean, whole test part", **CLEAN_STYLE)]
 
 
 def _draw_panel(axes: Any, kind: str, name: str, finalists: Sequence[Finalist]) -> None:
@@ -89,9 +94,7 @@ def _draw_panel(axes: Any, kind: str, name: str, finalists: Sequence[Finalist]) 
         style = look.series_style(index)
         clean = finalist.scores["test_accuracy"]
         if clean is not None:
-            axes.axhline(
-                clean, color=style["color"], linestyle=(0, (4, 3)), linewidth=0.9, alpha=0.8
-            )
+            axes.axhline(clean, **(CLEAN_STYLE | {"color": style["color"]}))
         for curve in finalist.curves:
             if (curve.kind, curve.name) == (kind, name):
                 axes.plot(curve.severities, curve.accuracies, **style)

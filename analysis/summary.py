@@ -50,8 +50,9 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part, if there are any. Text from the run folder is printed as it is, never read as markup, and each command stands
-    on one line of its own, however narrow the terminal.
+    Then what the finalists did on the test part, if there are any. Text from the run folder is
+    printed as it is, never read as markup, and each command stands on one line of its own, however
+    narrow the terminal.
     """
     _print_head(run, ranking, console)
     if not ranking.rows:
@@ -134,10 +135,6 @@ def _print_columns(
     console: Console,
 ) -> list[str]:
     """Print a table with all fixed columns and each optional one that still fits.
-
-    Args:
-        fixed: at least one, of [len(styles)] cells, as the optional ones.
-        styles: one a row.
 
     Returns:
         The headings of those left out.
@@ -264,11 +261,12 @@ def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
     ]
     left_out = _print_columns(fixed, optional, [""] * len(finalists), console)
     if left_out:
-        _say(console, f"No room here: {', '.join(left_out)}; widen the terminal")
+        names = ", ".join(left_out)
+        _say(console, f"No room here: {names}; scores stand in report/front.csv too")
     _say(
         console,
-        "The test part was read once, after the search, for these trials only; difference: test "
-        "minus validation accuracy.",
+        "The test part was read once, after the search, for these trials only. Difference: test "
+        "minus validation accuracy, the bias of having chosen by the latter.",
     )
     if robust:
         _say(

@@ -134,9 +134,9 @@ def choose_space(
         own = dict(spec.own_space)
         # Models that were named come with widths: those of the group are for its own models.
         if spec.models or "architecture" not in spec.space:
-            own = {"model": small["model"], "width": small["width"], **own}
+            own = {name: small[name] for name in ("model", "width") if name in small} | own
         elif spec.widths:
-            own["width"] = small["width"]
+            own["width"] = Choice(spec.widths)
         space = join_spaces(
             spec.space,
             data.task,

@@ -218,13 +218,13 @@ def image_space(
 
     Args:
         models: names in `trainables.models.MODELS`.
-        widths: channels of the first stage.
+        widths: channels of the first stage; left out if no model has one.
         image_size_px: crops pad by up to an eighth of it.
     """
     paddings = {0, image_size_px // 16, image_size_px // 8}
     return {
         "model": Choice(models),
-        "width": Choice(widths),
+        **_if_used("width", Choice(widths), models),
         "learning_rate": Uniform(0.01, 0.5, is_log=True),
         "momentum": Uniform(0.8, 0.98),
         "weight_decay": Uniform(1e-5, 5e-3, is_log=True),
@@ -244,11 +244,10 @@ def text_space(
         widths: of the embedding; multiples of the number of heads.
         depths: blocks of a Transformer; left out if no model has them.
     """
-    has_depth = any("depth" in find_model(name).options for name in models)
     return {
         "model": Choice(models),
         "width": Choice(widths),
-        **({"depth": Choice(depths)} if has_depth else {}),
+        **_if_used("depth", Choice(depths), models),
         "optimizer": Choice(("adamw",)),
         "learning_rate": Uniform(1e-4, 1e-2, is_log=True),
         "momentum": Uniform(0.8, 0.98),
@@ -257,3 +256,7 @@ def text_space(
         "dropout": Uniform(0.0, 0.5),
         "word_dropout_probability": Uniform(0.0, 0.3),
     }
+
+
+def _if_used(name: str, domain: Domain, models: tuple[str, ...]) -> dict[str, Domain]:
+    return {name: domain} if any(name in find_model(model).options for model in models) else {}
