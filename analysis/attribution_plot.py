@@ -32,15 +32,18 @@ NAME_WIDTH = 1.2
 CELL_SIDE = 1.6
 CELL_GAP = 0.14
 CELL_TITLE = 0.22
-PREDICTED_WIDTH = 1.75
+PREDICTED_WIDTH = 1.95
 TEXT_WIDTH = 7.6
 TEXT_LINE = 0.19
 TEXT_HEAD = 0.32
 TEXT_GAP = 0.1
 
-TOKEN_POINTS = 8.5
-CHARACTERS_A_LINE = int(TEXT_WIDTH * 72 / (0.602 * TOKEN_POINTS))
-"""The advance of DejaVu Sans Mono is 0.602 of its size."""
+DOTS_PER_INCH = 150
+ADVANCE_PIXELS = 11
+"""Of a character; whole, so that hinting does not move tokens off their ground."""
+TOKEN_POINTS = ADVANCE_PIXELS * 72 / (0.602 * DOTS_PER_INCH)
+"""DejaVu Sans Mono advances by 0.602 of its size."""
+CHARACTERS_A_LINE = int(TEXT_WIDTH * DOTS_PER_INCH / ADVANCE_PIXELS)
 MAX_LINES = 8
 
 _Line = list[tuple[str, float]]
@@ -66,8 +69,11 @@ def plot_attributions(
     positions = sorted({s.sample for finalist in shown for s in finalist.samples})
     is_text = shown[0].samples[0].tokens is not None
     sentences = [
-        f"How much each {'token' if is_text else 'pixel'} counts for the class predicted, which "
-        f"stands {'under the trial' if is_text else 'behind the label'}, in red if wrong.",
+        "How much each token counts for the class predicted, which stands under the trial, in "
+        "red if wrong."
+        if is_text
+        else "How much each pixel counts for the class predicted. Titles: label / predicted, in "
+        "red if wrong.",
         look.left_out(len(shown), len(explained), "finalists"),
         look.left_out(min(len(positions), MAX_SAMPLES), len(positions), "samples"),
     ]
@@ -90,7 +96,7 @@ class _Canvas:
         width, height = size
         self._top = look.header_inches(width, sentences)
         self._size = (width, self._top + height + look.MARGIN_INCHES)
-        self.figure = Figure(figsize=self._size, dpi=150, facecolor="white")
+        self.figure = Figure(figsize=self._size, dpi=DOTS_PER_INCH, facecolor="white")
         FigureCanvasAgg(self.figure)
         look.write_header(self.figure, title, sentences, legend)
 
@@ -162,6 +168,8 @@ def _draw_images(
 def _draw_image(axes: Any, sample: AttributedSample, *, has_heat: bool) -> None:
     """Draw an image in its colours, or in pale grey under its heat map."""
     assert sample.pixels is not None
+    frame = {"transform": axes.transAxes, "edgecolor": look.FAINT_COLOUR, "linewidth": 0.5}
+    axes.add_patch(Rectangle((0, 0), 1, 1, fill=False, clip_on=False, **frame))
     if not has_heat:
         axes.imshow(sample.pixels, interpolation="nearest")
         return
@@ -221,10 +229,11 @@ def _draw_texts(
             heading = f"Test sample {sample.sample}: {look.shorten(printable(sample.label), 80)}"
             canvas.write(look.MARGIN_INCHES, top - 0.45 * TEXT_HEAD, heading, weight="bold")
         canvas.write(look.MARGIN_INCHES, top + 0.5 * TEXT_LINE, paragraph.finalist)
-        predicted = look.shorten(printable(sample.predicted), 27)
+        predicted = look.shorten(printable(sample.predicted), 26)
         style = {"fontsize": 8, "color": _colour(sample)}
         canvas.write(look.MARGIN_INCHES, top + 1.5 * TEXT_LINE, predicted, **style)
-        axes = canvas.axes(left, top, TEXT_WIDTH, TEXT_LINE * len(paragraph.lines))
+        width = CHARACTERS_A_LINE * ADVANCE_PIXELS / DOTS_PER_INCH
+        axes = canvas.axes(left, top, width, TEXT_LINE * len(paragraph.lines))
         _draw_lines(axes, paragraph.lines)
     return canvas.figure
 

@@ -42,7 +42,8 @@ def plot_robustness(name: str, finalists: Sequence[Finalist], path: str | Path |
     panels = keys[:MAX_PANELS]
     num_columns = min(NUM_COLUMNS, len(panels))
     num_rows = -(-len(panels) // num_columns)
-    size = (max(6.4, 2.7 * num_columns), 1.6 + 2.5 * num_rows)
+    legend_width = 2.0 + 1.5 * len(shown)
+    size = (max(6.4, legend_width, 2.7 * num_columns), 1.6 + 2.5 * num_rows)
     figure = Figure(figsize=size, dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
     notes = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
@@ -43,6 +43,11 @@ class _Column(NamedTuple):
     def width(self) -> int:
         """What the column needs when its heading wraps between words."""
         return max(map(cell_len, [*self.heading.split(), *self.cells]))
+
+    @property
+    def natural_width(self) -> int:
+        """What it needs when the heading does not wrap."""
+        return max(map(cell_len, [*self.heading.splitlines(), *self.cells]))
 
 
 def print_summary(
@@ -140,25 +145,31 @@ def _print_columns(
         The headings of those left out.
     """
     shown, left_out = list(fixed), []
-    width = EDGES + sum(column.width + COLUMN_GAP for column in fixed)
     for column in optional:
-        if width + COLUMN_GAP + column.width > console.width:
+        if _table_width(c.width for c in [*shown, column]) <= console.width:
+            shown.append(column)
+        else:
             left_out.append(column.heading)
-            continue
-        width += COLUMN_GAP + column.width
-        shown.append(column)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    is_roomy = _table_width(column.natural_width for column in shown) <= console.width
+    is_narrow = _table_width(column.width for column in shown) > console.width
     for column in shown:
+        # Left to itself, rich takes room from headings and figures alike.
+        width = column.natural_width if is_roomy else column.width
         table.add_column(
             Text(column.heading),
             justify="left" if column.is_text else "right",
-            min_width=column.width,
+            width=None if is_narrow else width,
             overflow="fold",
         )
     for cells, style in zip(zip(*(c.cells for c in shown), strict=True), styles, strict=True):
         table.add_row(*map(Text, cells), style=style)
     console.print(table)
     return left_out
+
+
+def _table_width(widths: Iterable[int]) -> int:
+    return EDGES + sum(width + COLUMN_GAP for width in widths)
 
 
 def _fixed_columns(ranking: Ranking, rows: Sequence[RankedTrial]) -> list[_Column]:

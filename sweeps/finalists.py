@@ -87,7 +87,10 @@ def examine_finalists(
 def _examine(desk: ray.actor.ActorHandle, trial_id: str, start: Start, order: Examine) -> Finding:
     reply: Any = None
     for _ in range(MAX_LOSSES):
-        ticket = ray.get(desk.lease.remote(trial_id))
+        try:
+            ticket = ray.get(desk.lease.remote(trial_id))
+        except ray.exceptions.RayTaskError as error:
+            return Finding(trial_id, None, f"it got no gang: {error.cause}")
         try:
             reply = ray.get(desk.order.remote(ticket, start))
             if isinstance(reply, Finished):

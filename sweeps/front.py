@@ -16,13 +16,16 @@ def ranked(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> li
 
 
 def front(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:
-    """Return the trials that no other dominates, best by the first objective first."""
-    reported = ranked(trials, objectives)
-    losses = [_losses(trial, objectives) for trial in reported]
+    """Return the trials that no other dominates, best by the first objective first.
+
+    Like the report's, without trials that lack the value of an objective.
+    """
+    losses = [(trial, _losses(trial, objectives)) for trial in ranked(trials, objectives)]
+    known = [(trial, loss) for trial, loss in losses if math.inf not in loss]
     return [
         trial
-        for trial, loss in zip(reported, losses, strict=True)
-        if not any(other != loss and _dominates(other, loss) for other in losses)
+        for trial, loss in known
+        if not any(other != loss and _dominates(other, loss) for _, other in known)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +10,7 @@ from typing import Any, Final
 import torch
 
 from analysis.records import Objective
-from sweeps.domains import Choice, Space, Switch
+from sweeps.domains import Choice, Integer, Space, Switch
 from sweeps.resources import GangPlan
 from sweeps.sampling import Sampler
 from sweeps.space_groups import join_spaces
@@ -21,12 +22,22 @@ from trainables.data.dataset import SplitData
 from trainables.errors import InputError
 from trainables.precision import check_precision
 from trainables.task import Task
-from trainables.trial_config import TrialConfig, parse_values
+from trainables.trial_config import TrialConfig, default_of, parse_values
 
 CPU_TRAIN_SAMPLES: Final = 4000
 """Training samples per core by default where there is no GPU: an epoch stays within a minute."""
 
 MIN_STEPS_PER_EPOCH: Final = 32
+
+_FLAGS: Final = {
+    "num_epochs": "epochs",
+    "seed": "seed",
+    "model": "models",
+    "width": "widths",
+    "batch_size": "batch_size",
+    "precision": "precision",
+}
+"""The flags that set a hyperparameter, by its name."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +85,14 @@ def plan_sweep(
     Raises:
         InputError: if the choices contradict one another, the data or the space.
     """
-    num_epochs = spec.epochs or (20 if gangs.gpus_per_worker else 12)
+    num_epochs = spec.epochs or _default_epochs(data.task, gangs)
     perturbation_epochs = spec.perturbation_epochs or max(1, num_epochs // 6)
     is_pbt = spec.scheduler == "pbt"
     if is_pbt:
         _check_population(spec, num_epochs, perturbation_epochs)
     space, fixed = choose_space(spec, gangs, data, num_epochs)
     validate_space(space, fixed, data.task)
+    space, fixed = _choose_batches(spec, space, fixed, gangs, len(data.train))
     _check_batches(space, fixed, gangs, len(data.train))
     _check_synonyms(space, fixed, has_thesaurus=data.has_thesaurus)
     sampler = Sampler(spec.sampler, space, fixed, data.task, spec.seed)
@@ -98,6 +110,12 @@ def plan_sweep(
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,
     )
+
+
+def _default_epochs(task: Task, gangs: GangPlan) -> int:
+    if gangs.gpus_per_worker:
+        return 20
+    return 12 if task.kind == "image" else 8  # texts fit soon, and take long on a CPU
 
 
 def _check_population(spec: SweepSpec, num_epochs: int, perturbation_epochs: int) -> None:
@@ -120,23 +138,20 @@ def choose_space(
     """
     has_gpus = gangs.gpus_per_worker > 0
     warmup_epochs = min(1.0, num_epochs / 10)
-    given = {
-        **({} if spec.batch_size is None else {"batch_size": spec.batch_size}),
-        **({} if spec.precision is None else {"precision": spec.precision}),
-        **parse_values(spec.fix),
-        "num_epochs": num_epochs,
-    }
-    small = _small_space(spec, data.task, has_gpus)
+    given = {**_given_values(spec), "num_epochs": num_epochs}
+    models = (given["model"],) if "model" in given else spec.models
+    small = _small_space(models, spec.widths, data.task, has_gpus)
     space: Space
     if spec.space is None:
         space = {**small, **spec.own_space}
     else:
         own = dict(spec.own_space)
         # Models that were named come with widths: those of the group are for its own models.
-        if spec.models or "architecture" not in spec.space:
-            own = {name: small[name] for name in ("model", "width") if name in small} | own
+        if models or "architecture" not in spec.space:
+            names = ("model", "width") + (() if "architecture" in spec.space else ("depth",))
+            own = {name: small[name] for name in names if name in small} | own
         elif spec.widths:
-            own["width"] = Choice(spec.widths)
+            own["width"] = small["width"]
         space = join_spaces(
             spec.space,
             data.task,
@@ -145,48 +160,78 @@ def choose_space(
             own={name: entry for name, entry in own.items() if name not in given},
             fixed=given,
         )
+    space = {name: entry for name, entry in space.items() if name not in given}
     chosen = {
-        "batch_size": _default_batch_size(len(data.train), gangs, has_gpus),
         **({} if given.get("schedule") == "one_cycle" else {"warmup_epochs": warmup_epochs}),
         **({} if data.task.kind == "image" else {"optimizer": "adamw", "learning_rate": 1e-3}),
     }
-    space = {name: entry for name, entry in space.items() if name not in given}
-    space = _narrow_batches(space, gangs, len(data.train))
     defaults = {name: value for name, value in chosen.items() if name not in space}
     return space, {**defaults, **given}
 
 
-def _small_space(spec: SweepSpec, task: Task, has_gpus: bool) -> Space:
-    """Return the space of a sweep that names no groups, with the spec's models and widths."""
+def _given_values(spec: SweepSpec) -> dict[str, Any]:
+    """Return the fields that flags set for all trials.
+
+    Raises:
+        InputError: if `--fix` sets one that has a flag, and the flag says something too.
+    """
+    fixed = parse_values(spec.fix)
+    for name, flag in _FLAGS.items():
+        is_set = name in ("num_epochs", "seed") or getattr(spec, flag) is not None
+        if name in fixed and is_set:
+            raise InputError(
+                f"--fix must leave {name} to --{flag.replace('_', '-')}, got {name}={fixed[name]}; "
+                "use that flag alone"
+            )
+    flags = {"batch_size": spec.batch_size, "precision": spec.precision}
+    return {name: value for name, value in flags.items() if value is not None} | fixed
+
+
+def _small_space(
+    models: tuple[str, ...] | None, widths: tuple[int, ...] | None, task: Task, has_gpus: bool
+) -> Space:
+    """Return the space of a sweep that names no groups, with the models and widths it names."""
     if task.kind == "text":
         # Attention is slow on a CPU: 4 blocks of 64 channels take 13 s an epoch of 3,500 texts.
-        widths = spec.widths or ((64, 128) if has_gpus else (16, 32))
-        depths = (2, 4) if has_gpus else (1, 2)
-        return text_space(spec.models or ("text_cnn", "text_transformer"), widths, depths)
-    small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
-    models = spec.models or (large if has_gpus else small)
-    widths = spec.widths or ((16, 32, 64) if has_gpus else (8, 16))
-    return image_space(models, widths, image_size_px=task.input_shape[1])
+        space = text_space(
+            models or ("text_cnn", "text_transformer"),
+            (64, 128) if has_gpus else (16, 32),
+            depths=(2, 4) if has_gpus else (1, 2),
+        )
+    else:
+        small, large = ("resnet8", "resnet14"), ("resnet8", "resnet14", "resnet20")
+        space = image_space(
+            models or (large if has_gpus else small),
+            (16, 32, 64) if has_gpus else (8, 16),
+            image_size_px=task.input_shape[1],
+        )
+    # Even where no model has a width, so that it is refused.
+    return {**space, "width": Choice(widths)} if widths else space
 
 
-def _narrow_batches(space: Space, gangs: GangPlan, num_train: int) -> Space:
-    """Leave out batches that the train part or the workers can't have."""
-    sizes = space.get("batch_size")
-    if not isinstance(sizes, Choice):
-        return space
+def _choose_batches(
+    spec: SweepSpec, space: Space, fixed: dict[str, Any], gangs: GangPlan, num_train: int
+) -> tuple[Space, dict[str, Any]]:
+    """Return space and fields with batches that can be cut evenly, where the spec names none."""
+    if "batch_size" in fixed or "batch_size" in spec.own_space:
+        return space, fixed
+    num_parts = gangs.workers_per_gang * math.lcm(*_values(space, fixed, "accumulation_steps"))
+    others = {name: entry for name, entry in space.items() if name != "batch_size"}
     fitting = tuple(
         size
-        for size in sizes.values
-        if size % gangs.workers_per_gang == 0 and size <= num_train // 2
+        for size in (_values(space, fixed, "batch_size") if "batch_size" in space else ())
+        if size % num_parts == 0 and size <= num_train // 2
     )
-    others = {name: entry for name, entry in space.items() if name != "batch_size"}
-    return {**others, "batch_size": Choice(fitting)} if fitting else others
+    if fitting:
+        return {**others, "batch_size": Choice(fitting)}, fixed
+    size = _default_batch_size(num_train, num_parts, has_gpus=gangs.gpus_per_worker > 0)
+    return others, {**fixed, "batch_size": size}
 
 
 def _check_batches(space: Space, fixed: Mapping[str, Any], gangs: GangPlan, num_train: int) -> None:
     """Check that each batch size can be shared by the workers, in as many parts as asked for."""
-    parts = _values(space, fixed, "accumulation_steps", 1)
-    for size in _values(space, fixed, "batch_size", None):
+    parts = _values(space, fixed, "accumulation_steps")
+    for size in _values(space, fixed, "batch_size"):
         if size > num_train:
             raise InputError(
                 f"--batch-size must be <= {num_train} training samples, got {size}; lower it"
@@ -203,9 +248,7 @@ def _check_batches(space: Space, fixed: Mapping[str, Any], gangs: GangPlan, num_
 
 def _check_synonyms(space: Space, fixed: Mapping[str, Any], *, has_thesaurus: bool) -> None:
     name = "synonym_probability"
-    entry = space.get(name, Choice((fixed.get(name, 0.0),)))
-    domains = entry.cases.values() if isinstance(entry, Switch) else (entry,)
-    greatest = max(value for domain in domains for value in domain.grid(2))
+    greatest = max(_values(space, fixed, name))
     check_synonyms(TrialConfig.from_dict({name: greatest}), has_thesaurus=has_thesaurus)
 
 
@@ -216,22 +259,28 @@ def check_hardware(plan: SweepPlan) -> None:
         InputError: if it hasn't.
     """
     device = torch.device("cuda" if plan.gangs.gpus_per_worker else "cpu")
-    for precision in _values(plan.space, plan.fixed, "precision", "fp32"):
+    for precision in _values(plan.space, plan.fixed, "precision"):
         check_precision(precision, device)
-    if True in _values(plan.space, plan.fixed, "is_compiled", False):
+    if True in _values(plan.space, plan.fixed, "is_compiled"):
         check_compiler(device)
 
 
-def _values(space: Space, fixed: Mapping[str, Any], name: str, default: Any) -> tuple[Any, ...]:
-    """Return all that a field can be in a sweep."""
-    entry = space.get(name)
-    return entry.values if isinstance(entry, Choice) else (fixed.get(name, default),)
+def _values(space: Space, fixed: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+    """Return all that a field can be in a sweep; of a `Uniform`, its bounds."""
+    entry = space.get(name, Choice((fixed.get(name, default_of(name)),)))
+    domains = entry.cases.values() if isinstance(entry, Switch) else (entry,)
+    return tuple(
+        value
+        for domain in domains
+        for value in (
+            range(domain.low, domain.high + 1) if isinstance(domain, Integer) else domain.grid(2)
+        )
+    )
 
 
-def _default_batch_size(num_train: int, gangs: GangPlan, has_gpus: bool) -> int:
+def _default_batch_size(num_train: int, num_parts: int, *, has_gpus: bool) -> int:
     """Return 512 on GPUs, else 128, halved until an epoch has enough steps to learn something."""
     size = 512 if has_gpus else 128
-    workers = gangs.workers_per_gang
-    while size > 2 * workers and num_train // size < MIN_STEPS_PER_EPOCH:
+    while size > 2 * num_parts and num_train // size < MIN_STEPS_PER_EPOCH:
         size //= 2
-    return max(workers, size - size % workers)
+    return max(num_parts, size - size % num_parts)

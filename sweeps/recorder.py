@@ -193,7 +193,9 @@ class SweepRecorder:
             parent_trial_id=None if exploit is None else exploit.donor_id,
             gpu_seconds=record.gpu_seconds,
             cost_usd=record.cost_usd,
-            energy_kwh=_add_joules(record.figures.get("energy_kwh"), result.get("energy_joules")),
+            energy_kwh=_add_joules(
+                record.figures.get("energy_kwh", 0.0), result.get("energy_joules")
+            ),
         )
         record.epoch = int(result["epoch"])
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
@@ -227,6 +229,7 @@ class SweepRecorder:
         record.lineage = exploit.lineage
         record.parent_trial_id, record.parent_epoch = exploit.donor_id, exploit.donor_epoch
         record.num_exploits += 1
+        record.checkpoint = None  # it is of what the trial was
         self._set_architecture(record)
 
     def enter_test(self, trial_id: str, scores: Mapping[str, float | None]) -> None:
@@ -276,5 +279,7 @@ class SweepRecorder:
 
 
 def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:
-    """Return the energy of a trial so far [kWh]; None where the hardware doesn't tell."""
-    return None if joules is None else (before_kwh or 0.0) + joules / JOULES_PER_KWH
+    """Return the energy of a trial so far [kWh]; None from the first epoch on that has none."""
+    if before_kwh is None or joules is None:
+        return None
+    return before_kwh + joules / JOULES_PER_KWH

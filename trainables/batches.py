@@ -1,7 +1,8 @@
 """The batches of an epoch, made on the device from tensors that are there already.
 
 Order and augmentation are drawn for the samples of all workers together and each takes its
-slices: the global batch is the same whatever the number of workers.
+slices: the global batch is the same whatever the number of workers. Only who is mixed with whom is
+not, for partners are neighbours within a worker's part.
 """
 
 from __future__ import annotations

@@ -78,6 +78,18 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
     assert num_files(pbt_run) == 7
 
 
+def test_finalists_of_images_meet_the_test_part_and_worse(pbt_run: Path) -> None:
+    trials = read(pbt_run, "trials")
+    finalists = {trial["trial_id"] for trial in trials if trial["test_accuracy"] is not None}
+    assert 1 <= len(finalists) <= 3
+    robustness = read(pbt_run, "robustness")
+    assert {row["trial_id"] for row in robustness} == finalists
+    assert len(robustness) == len(finalists) * (6 * 5 + 2 * 4)  # corruptions, attacks
+    for row in read(pbt_run, "attributions"):
+        assert len(row["attribution"]) == 8 * 8
+        assert len(row["image"]) == 8 * 8 * 3
+
+
 def test_pbt_really_exploits(pbt_run: Path) -> None:
     results = read(pbt_run, "results")
     exploited = [row for row in results if row["parent_trial_id"] is not None]

@@ -128,4 +128,6 @@ def spread_positions(num_samples: int, part: PlacedPart) -> Tensor:
         [num_samples] int64, ascending, on the device of the part.
     """
     num_samples = min(num_samples, len(part))
-    return torch.linspace(0, len(part) - 1, num_samples).long().to(part.labels.device)
+    # In whole numbers: those of linspace are too coarse for a large part, which it may leave.
+    numbers = torch.arange(num_samples, device=part.labels.device)
+    return numbers * (len(part) - 1) // max(num_samples - 1, 1)
