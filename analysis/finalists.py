@@ -12,12 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.load import Run, RunError
-from analysis.records import (
-    ATTRIBUTIONS_FILE,
-    ROBUSTNESS_FILE,
-    TEST_SCORES,
-    TRIALS_FILE,
-)
+from analysis.records import ATTRIBUTIONS_FILE, ROBUSTNESS_FILE, TEST_SCORES, TRIALS_FILE
 
 TEST_COLUMNS = tuple(field.name for field in TEST_SCORES)
 SEVERITIES_OF_KIND = {"corruption": (1, 2, 3, 4, 5), "attack": (1, 2, 3, 4)}

@@ -233,11 +233,15 @@ def _print_members(ranking: Ranking, console: Console) -> None:
     console.print()
     _say(console, f"Front: {len(front):,} trials that nothing dominates", style="bold")
     shown = [row for row in front[:MAX_ROWS] if row is not knee]
+    keys = differing_keys([row.config for row in ranking.rows])
+    if keys:
+        _say(console, "  config: where trials differ; report/front.csv has the whole")
     for row in [knee, *shown]:
         mark = " (knee)" if row.is_knee else ""
         _say(console, f"{row.trial_id}{mark}", style="green")
         _say(console, f"  {format_values(ranking.objectives, row.values)}")
-        _say(console, f"  config: {json.dumps(row.config)}")
+        config = {key: row.config[key] for key in keys if key in row.config} or row.config
+        _say(console, f"  config: {json.dumps(config)}")
         _say(console, f"  checkpoint: {row.checkpoint or 'none'}")
         if row.reproduce:
             _say(console, "  reproduce:")

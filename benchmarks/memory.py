@@ -39,16 +39,10 @@ def private_bytes(pid: int) -> int:
     return sum(kilobytes) * 1024
 
 
-def measure(data: ImageData, limit_steps: int) -> list[int]:
+def measure(data: ImageData) -> list[int]:
     """Return the private bytes of every worker after an epoch of a trial on each gang."""
     plan = plan_gangs([Node(num_cpus=2)], gangs=2, workers_per_gang=2, gpus_per_worker=0)
-    # As many steps and samples a step whatever the size of the data.
-    batch_size = len(data.train) // limit_steps // 2 * 2
-    config = TrialConfig(model="small_cnn", width=4, batch_size=batch_size, accumulation_steps=1)
-    parts = max(1, batch_size // 64)
-    while batch_size % (2 * parts):
-        parts += 1
-    config = TrialConfig.from_dict({**config.to_dict(), "accumulation_steps": parts})
+    config = TrialConfig(model="small_cnn", width=4, batch_size=128)
     with tempfile.TemporaryDirectory() as storage, local_cluster(plan) as cluster:
         with hold_gangs(plan, data, cluster, storage) as desk:
             tickets = ray.get([desk.lease.remote(f"trial_{i}") for i in range(2)])
@@ -66,7 +60,7 @@ def main() -> None:
     found = []
     for num_samples in arguments.samples:
         data = random_images(num_samples)
-        mb = sorted(value / 1e6 for value in measure(data, limit_steps=4))
+        mb = sorted(value / 1e6 for value in measure(data))
         found.append(statistics.median(mb))
         size_mb = sum(part.inputs.nbytes for part in (data.train, data.val)) / 1e6
         print(

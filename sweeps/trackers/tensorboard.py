@@ -11,9 +11,15 @@ from torch.utils.tensorboard.summary import hparams
 
 SCALARS: Final = (
     "train_loss",
+    "train_accuracy",
     "val_loss",
     "val_accuracy",
+    "val_f1_macro",
+    "val_roc_auc",
+    "val_ece",
+    "generalisation_gap",
     "learning_rate",
+    "samples_per_second",
     "train_seconds",
     "val_seconds",
     "gang_seconds",

@@ -3,7 +3,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from fake_run import fake_trial, write_run
+from fake_run import fake_image, fake_robustness, fake_trial, write_run
 
 from analysis import records
 from analysis.load import RunError, load_run
@@ -188,3 +188,27 @@ def test_what_an_older_run_lacks_is_null(tmp_path):
     assert trials["val_f1_macro"].to_pylist() == [None]
     assert trials["val_confusion"].type == records.TRIALS_SCHEMA.field("val_confusion").type
     assert trials["val_accuracy"].to_pylist() == [0.8]
+
+
+def test_what_was_found_of_finalists_loads(tmp_path):
+    robustness, image = fake_robustness("a"), fake_image("a")
+    folder = write_run(
+        tmp_path / "run", [fake_trial("a")], robustness=robustness, attributions=[image]
+    )
+    run = load_run(folder)
+    assert run.robustness.to_pylist() == robustness
+    assert run.attributions["image"].to_pylist() == [image["image"]]
+    assert run.attributions.schema == records.ATTRIBUTIONS_SCHEMA
+
+
+def test_runs_without_finalists_have_empty_tables(folder):
+    run = load_run(folder)
+    assert run.robustness.equals(records.ROBUSTNESS_SCHEMA.empty_table())
+    assert run.attributions.equals(records.ATTRIBUTIONS_SCHEMA.empty_table())
+
+
+@pytest.mark.parametrize("name", [records.ROBUSTNESS_FILE, records.ATTRIBUTIONS_FILE])
+def test_tables_of_finalists_that_are_no_tables(folder, name):
+    (folder / name).write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=f"{name} must be a whole Parquet file"):
+        load_run(folder)

@@ -5,9 +5,16 @@ from matplotlib.figure import Figure
 
 from analysis.chart_style import is_wide, limits
 from analysis.label_placement import LabelPlacer
-from analysis.labels import format_value, printable, unit_of
+from analysis.labels import (
+    WORDS,
+    format_bytes,
+    format_value,
+    format_values,
+    printable,
+    unit_of,
+)
 from analysis.plots import short_ids
-from analysis.records import Objective
+from analysis.records import SCORE_NAMES, TRIALS_SCHEMA, Objective
 
 ACCURACY = Objective("val_accuracy", "max")
 LATENCY = Objective("latency_p50_ms", "min")
@@ -81,6 +88,12 @@ def test_limits_leave_room_around_any_values():
     assert limits(ACCURACY, np.array([0.0, 1.0])) == (-0.02, 1.02)
 
 
+def test_limits_hold_negative_differences_of_fractions():
+    low, high = limits(Objective("generalisation_gap", "min"), np.array([-0.5, 0.5]))
+    assert low < -0.5
+    assert high > 0.5
+
+
 def test_log_scale_needs_positive_values_far_apart():
     assert is_wide(LATENCY, np.array([1.0, 10.0]))
     assert not is_wide(LATENCY, np.array([1.0, 9.0]))
@@ -95,6 +108,39 @@ def test_figures_and_units():
     assert format_value("latency_p50_ms", 0.123456) == "0.1235"
     assert format_value("latency_p50_ms", 12345.6) == "12,346"
     assert format_value("cost_usd", 1e20) == "1e+20"
+    assert format_value("val_ece", 0.25) == "0.2500"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 kB"),
+        (999_949, "999.9 kB"),
+        (999_960, "1 MB"),
+        (11_173_962, "11.17 MB"),
+        (8.5e10, "85 GB"),
+        (3.2e15, "3,200 TB"),
+    ],
+)
+def test_bytes_have_a_prefix_that_suits_them(value, shown):
+    assert format_bytes(value) == shown
+
+
+def test_a_unit_is_told_once():
+    objectives = [Objective("weights_bytes", "min"), Objective("energy_kwh", "min"), ACCURACY]
+    shown = "weights on disk 1.5 MB, energy 0.25 kWh, validation accuracy 0.9000"
+    assert format_values(objectives, [1.5e6, 0.25, 0.9]) == shown
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_every_score_has_words_and_unit(part):
+    for score in SCORE_NAMES:
+        column = f"{part}_{score}"
+        assert column in WORDS
+        assert unit_of(column) == ("nats" if score == "loss" else "fraction")
+    assert set(WORDS) <= set(TRIALS_SCHEMA.names)
 
 
 def test_printable_keeps_words_of_any_language_and_escapes_control_characters():

@@ -11,8 +11,11 @@ from analysis.records import (
     RESULTS_FILE,
     RESULTS_SCHEMA,
     SCHEMA_VERSION,
+    SCORE_NAMES,
+    TEST_SCORES,
     TRIALS_FILE,
     TRIALS_SCHEMA,
+    VAL_SCORES,
 )
 from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
 from sweeps.run_folder import RunFolder
@@ -275,3 +278,100 @@ def test_what_was_written_opens_in_the_analysis(folder):
     run = load_run(folder.path)
     assert run.trials["status"].to_pylist() == ["failed", "interrupted"]
     assert len(run.results) == 1
+
+
+def test_an_exploited_trial_has_no_checkpoint_of_what_it_was(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    recorder.report("b", make_result(1, checkpoint="s3://bucket/b/1"))
+    recorder.exploit("b", "a", 1, C)
+    recorder.begin("b")
+    assert recorder.trials["b"].checkpoint == "s3://bucket/b/1"
+    recorder.report("b", make_result(2))  # an epoch that was not saved
+    assert recorder.trials["b"].checkpoint is None
+    recorder.report("b", make_result(3, checkpoint="s3://bucket/b/3"))
+    assert recorder.trials["b"].checkpoint == "s3://bucket/b/3"
+
+
+@pytest.mark.parametrize(
+    ("joules", "sums"),
+    [
+        ([3.6e6, 1.8e6, 3.6e6], [1.0, 1.5, 2.5]),
+        ([0.0, 3.6e6], [0.0, 1.0]),
+        ([None, None], [None, None]),
+        ([3.6e6, None, 3.6e6], [1.0, None, None]),  # less than the whole would be a made-up sum
+        ([None, 3.6e6], [None, None]),
+    ],
+)
+def test_energy_adds_up_as_long_as_every_epoch_tells_of_it(folder, joules, sums):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    for epoch, value in enumerate(joules, start=1):
+        recorder.report("a", make_result(epoch, energy_joules=value))
+    recorder.close()
+    assert [row["energy_kwh"] for row in rows(folder, RESULTS_FILE)] == sums
+    assert rows(folder)[0]["energy_kwh"] == sums[-1]
+
+
+def test_each_trial_has_an_energy_of_its_own(folder):
+    recorder = make_recorder(folder)
+    for name in "ab":
+        recorder.add(name, A)
+        recorder.report(name, make_result(1, energy_joules=3.6e6))
+    assert [trial.figures["energy_kwh"] for trial in recorder.trials.values()] == [1.0, 1.0]
+
+
+DETAILS = {
+    "confusion": [[3, 1], [0, 4]],
+    "per_class": [
+        {"precision": 1.0, "recall": 0.75, "f1": 0.9, "support": 4, "roc_auc": None},
+        {"precision": 0.8, "recall": 1.0, "f1": 0.9, "support": 4, "roc_auc": 0.5},
+    ],
+    "roc_curve": [{"fpr": [], "tpr": []}, {"fpr": [0.0, 1.0], "tpr": [0.0, 1.0]}],
+}
+
+
+def test_tables_are_those_of_the_last_epoch_and_of_the_trials_row_alone(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.add("b", B)
+    recorder.report("a", make_result(1, val_details=json.dumps({"confusion": [[1]]})))
+    recorder.report("a", make_result(2, val_details=json.dumps(DETAILS)))
+    recorder.close()
+    first, second = rows(folder)
+    for name, table in DETAILS.items():
+        assert first[f"val_{name}"] == table
+        assert second[f"val_{name}"] is None
+        assert f"val_{name}" not in RESULTS_SCHEMA.names
+
+
+def test_what_an_epoch_scores_stands_in_both_files(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    columns = [field.name for field in VAL_SCORES] + ["samples_per_second", "data_wait_fraction"]
+    scores = {name: index / 16 for index, name in enumerate(columns)}
+    recorder.report("a", make_result(1, **scores, peak_memory_bytes=2**33))
+    recorder.close()
+    for row in (rows(folder)[0], rows(folder, RESULTS_FILE)[0]):
+        assert {name: row[name] for name in columns} == scores
+        assert row["peak_memory_bytes"] == 2**33
+
+
+def test_a_finalists_test_scores_stand_in_its_row_alone(folder):
+    recorder = make_recorder(folder)
+    for name, config in (("a", A), ("b", B)):
+        recorder.add(name, config)
+        recorder.report(name, make_result(1))
+        recorder.finish(name, "completed")
+    before = dict(recorder.trials["a"].row())
+    scores = {name: None if name == "top5_accuracy" else 0.5 for name in SCORE_NAMES}
+    recorder.enter_test("a", scores)
+    recorder.close()
+    first, second = rows(folder)
+    assert {name: first[f"test_{name}"] for name in SCORE_NAMES} == scores
+    assert all(second[field.name] is None for field in TEST_SCORES)
+    after = recorder.trials["a"].row()
+    assert {name for name in after if after[name] != before[name]} == {
+        f"test_{name}" for name in SCORE_NAMES if name != "top5_accuracy"
+    }

@@ -3,7 +3,15 @@ import io
 import json
 
 import pytest
-from fake_run import fake_trial, write_run
+from fake_run import (
+    ATTACKS,
+    CORRUPTIONS,
+    fake_finalist,
+    fake_image,
+    fake_robustness,
+    fake_trial,
+    write_run,
+)
 from rich.console import Console
 
 from analysis import report
@@ -61,7 +69,7 @@ def test_report_prints_what_matters(folder):
         "reference point: validation accuracy 0.0333, median latency 9.8 ms (the worst value",
         "Knee: trial trial_001",
         "scaled to 0..1 over the front",
-        'config: {"width": 8, "learning_rate": 0.1}',
+        'config: {"width": 8}',
         "checkpoint: checkpoints/trial_000/epoch_3",
     ):
         assert part in text
@@ -91,6 +99,101 @@ def test_csv_names_epoch_once_when_it_is_an_objective(folder):
 def test_picture_is_written(folder):
     printed(folder)
     assert (folder / "report" / "front.png").read_bytes().startswith(PNG_MAGIC)
+
+
+@pytest.fixture
+def examined(tmp_path):
+    trials = [
+        fake_finalist("a", val_accuracy=0.9, test_accuracy=0.8766, test_roc_auc=None),
+        fake_finalist("b", val_accuracy=0.7, latency_p50_ms=0.5, test_accuracy=0.71),
+        fake_trial("c", val_accuracy=0.1),
+    ]
+    robustness = fake_robustness("a", CORRUPTIONS + ATTACKS)
+    attributions = [fake_image("a"), fake_image("b", predicted="dog")]
+    return write_run(
+        tmp_path / "examined", trials, robustness=robustness, attributions=attributions
+    )
+
+
+def test_finalists_are_told_with_their_bias(examined):
+    text, _ = printed(examined, width=120)
+    table = text.partition("Finalists on the test part")[2]
+    cells = {line.split()[0]: line.split()[1:] for line in table.splitlines() if line.split()}
+    # validation, test, difference, corruption, attack, F1 macro, ECE, ROC-AUC
+    assert cells["a"] == ["0.9000", "0.8766", "-2.34", "0.5000", "0.5500", "0.7700", "0.0400", "-"]
+    assert cells["b"] == ["0.7000", "0.7100", "+1.00", "-", "-", "0.7700", "0.0400", "0.9500"]
+    assert "c" not in cells
+    assert "The test part was read once, after the search, for these trials only." in table
+    assert "on 100 test samples" in table
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_finalists_lose_no_figure_in_narrow_terminals(examined, width):
+    text, _ = printed(examined, width=width)
+    table = text.partition("Finalists on the test part")[2].partition("The test part was")[0]
+    assert all(len(line) <= width for line in table.splitlines()[:-1])
+    for figure in ("0.9000", "0.8766", "-2.34"):
+        assert figure in table
+    assert ("0.9500" in table) == ("No room here" not in table)
+
+
+def test_runs_without_finalists_say_nothing_of_the_test_part(folder):
+    text, _ = printed(folder)
+    assert "test part" not in text
+    assert not (folder / "report" / "finalists.png").exists()
+    assert not (folder / "report" / "attributions.png").exists()
+
+
+def test_test_scores_are_in_the_csv(examined):
+    printed(examined)
+    rows = {row["trial_id"]: row for row in read_csv(examined)}
+    assert float(rows["a"]["test_accuracy"]) == 0.8766
+    assert rows["a"]["test_roc_auc"] == rows["c"]["test_accuracy"] == ""
+    assert list(rows["a"])[8:10] == ["test_loss", "test_accuracy"]
+
+
+def test_pictures_of_finalists_are_written(examined):
+    printed(examined)
+    for name in ("finalists.png", "attributions.png"):
+        assert (examined / "report" / name).read_bytes().startswith(PNG_MAGIC)
+
+
+def test_attributions_of_another_size_are_one_line(tmp_path, capsys):
+    folder = write_run(
+        tmp_path / "run", [fake_finalist("a")], attributions=[fake_image("a", image=b"x")]
+    )
+    assert report.main([str(folder)]) == report.EXIT_BAD_INPUT
+    assert capsys.readouterr().err.splitlines() == [
+        "error: image of sample 0 of trial a in attributions.parquet must be 8 x 8 x 3 = 192 "
+        "bytes, got 1 bytes; copy the file again from where the sweep wrote it"
+    ]
+
+
+def test_nothing_is_ranked_by_the_test_part(examined, capsys):
+    code = report.main([str(examined), "--objectives", "test_accuracy:max"])
+    assert code == report.EXIT_BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "objectives must not read the test part, got 'test_accuracy'; use val_acc" in line
+    assert not (examined / "report").exists()
+
+
+def test_a_run_that_claims_to_be_searched_by_the_test_part_is_refused(tmp_path, capsys):
+    sweep = {"objectives": ["test_loss:min"]}
+    folder = write_run(tmp_path / "run", [fake_finalist("a")], sweep=sweep)
+    assert report.main([str(folder)]) == report.EXIT_BAD_INPUT
+    assert "must not read the test part" in capsys.readouterr().err
+
+
+def test_better_test_scores_change_no_rank(tmp_path):
+    orders = []
+    for best in ("a", "b"):
+        trials = [
+            fake_finalist(name, val_accuracy=accuracy, test_accuracy=float(name == best))
+            for name, accuracy in (("a", 0.8), ("b", 0.7))
+        ]
+        _, ranking = printed(write_run(tmp_path / best, trials))
+        orders.append([row.trial_id for row in ranking.rows])
+    assert orders == [["a", "b"], ["a", "b"]]
 
 
 def test_report_can_be_written_again_and_into_a_uri(folder):

@@ -129,3 +129,12 @@ def test_the_tokenizer_is_that_of_the_training_texts():
     tokenizer = train_tokenizer(in_order)
     assert tokenizer.to_str() == data.tokenizer
     assert list(split_words(tokenizer, train)) == [text.split() for text in train]
+
+
+def test_tokens_are_shown_as_text():
+    data = split_text(random_source(60), seed=0)
+    words = data.test.inputs[0]
+    shown = "".join(data.tokens_of(words))
+    assert any(word in shown for word in WORDS)
+    assert "Ġ" not in shown
+    assert len(data.tokens_of(words)) == int((data.pieces[words] > 0).sum())

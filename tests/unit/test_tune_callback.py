@@ -72,6 +72,27 @@ def test_a_trial_that_ended_early_was_stopped(sweep):
     assert sweep.released == ["a"]
 
 
+def test_a_trial_whose_patience_ended_says_so(sweep):
+    trials = {name: make_trial(name, config={"patience_epochs": 2}) for name in "ab"}
+    for trial in trials.values():
+        sweep.tell("start", trial)
+        sweep.tell("result", trial, make_result(1))
+    sweep.tell("result", trials["a"], make_result(2, is_stopped_early=True))
+    for trial in trials.values():
+        sweep.tell("complete", trial)
+    assert sweep.state("a") == ("stopped", "stopped by its patience of 2 epochs after epoch 2")
+    assert sweep.state("b") == ("stopped", "stopped by asha after epoch 1")
+    assert sweep.released == ["a", "b"]
+
+
+def test_a_trial_whose_patience_ends_with_its_last_epoch_is_completed(sweep):
+    trial = make_trial(config={"patience_epochs": 2})
+    sweep.tell("start", trial)
+    sweep.tell("result", trial, make_result(3, is_stopped_early=True))
+    sweep.tell("complete", trial)
+    assert sweep.state() == ("completed", None)
+
+
 def test_a_trial_that_failed_keeps_the_workers_words(sweep, tmp_path):
     trial = make_trial(pickled_error_file=str(tmp_path / "error.pkl"))
     sweep.tell("start", trial)

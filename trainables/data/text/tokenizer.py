@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 MAX_VOCAB = 8000
 MAX_PIECES = 16
@@ -33,6 +33,7 @@ def train_tokenizer(texts: Sequence[str]) -> Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=True, use_regex=False),
         ]
     )
+    tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=MAX_VOCAB,
         min_frequency=2,
