@@ -6,6 +6,7 @@ optimizer: a learning rate that suits SGD does not suit Adam.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -204,6 +205,14 @@ class Switch:
 
 Space = Mapping[str, Domain | Switch]
 """What varies, by the name of a field of `TrialConfig`; other fields keep one value."""
+
+
+def describe_domain(entry: Domain | Switch) -> dict[str, Any]:
+    """Return a domain or a switch with its type and fields, ready for JSON."""
+    if isinstance(entry, Switch):
+        cases = {value: describe_domain(domain) for value, domain in entry.cases.items()}
+        return {"type": "Switch", "on": entry.on, "cases": cases}
+    return {"type": type(entry).__name__, **dataclasses.asdict(entry)}
 
 
 def _sign(generator: np.random.Generator) -> int:

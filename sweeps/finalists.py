@@ -13,6 +13,7 @@ import ray
 from analysis.records import Objective
 from sweeps.front import front
 from sweeps.recorder import TrialRecord
+from trainables.checkpoint_store import checkpoint_epoch
 from trainables.data.dataset import SplitData
 from trainables.data.text.dataset import TextData
 from trainables.examine import ExamineOptions
@@ -38,11 +39,16 @@ class Finding:
 def choose_finalists(
     trials: Sequence[TrialRecord], objectives: Sequence[Objective], num_finalists: int
 ) -> list[TrialRecord]:
-    """Return members of the front that have a checkpoint, spread along it, both ends first.
+    """Return members of the front that can be examined, spread along it, both ends first.
 
-    By validation figures and costs alone: the test part was not read yet.
+    By validation figures and costs alone: the test part was not read yet. One whose checkpoint is
+    of an earlier epoch than its figures (`--checkpoint-epochs`) can't be examined.
     """
-    members = [trial for trial in front(trials, objectives) if trial.checkpoint is not None]
+    members = [
+        trial
+        for trial in front(trials, objectives)
+        if trial.checkpoint is not None and checkpoint_epoch(trial.checkpoint) == trial.epoch
+    ]
     if num_finalists >= len(members) or num_finalists == 0:
         return members[:num_finalists]
     if num_finalists == 1:
@@ -59,6 +65,7 @@ def examine_finalists(
     *,
     locate: Callable[[str], str],
     num_gangs: int,
+    is_stopping: Callable[[], bool],
 ) -> list[Finding]:
     """Examine finalists on the gangs that trained them.
 
@@ -69,6 +76,7 @@ def examine_finalists(
         options: how much is found out.
         locate: from a checkpoint as recorded to its location.
         num_gangs: finalists that are examined at the same time.
+        is_stopping: says whether those that haven't begun shall be left out.
 
     Returns:
         [len(finalists)], in order.
@@ -77,8 +85,13 @@ def examine_finalists(
 
     def examine(trial: TrialRecord) -> Finding:
         assert trial.checkpoint is not None
+        if is_stopping():
+            return Finding(trial.trial_id, None, "the sweep was interrupted")
         start = Start(dict(trial.config), locate(trial.checkpoint))
-        return _examine(desk, trial.trial_id, start, Examine(test, options))
+        try:
+            return _examine(desk, trial.trial_id, start, Examine(test, options))
+        except ray.exceptions.RayError as error:
+            return Finding(trial.trial_id, None, f"Ray failed: {str(error).splitlines()[0]}")
 
     with ThreadPoolExecutor(max_workers=max(1, num_gangs)) as pool:
         return list(pool.map(examine, finalists))

@@ -109,8 +109,8 @@ def launch(spec: SweepSpec) -> int:
         console = Console()
         sweep = _prepare(spec, nodes, folder, console)
         # Everything that can be wrong has been looked at; from here on things are written.
-        folder.create()
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
+        folder.create()
         folder.write_json(SWEEP_FILE, content)
         folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.rows())
         _say_plan(console, sweep)
@@ -182,7 +182,7 @@ def _run(
         try:
             _search(sweep, recorder, keeper, desk, cluster, shown, stop)
             if not stop.is_set():
-                _examine(sweep, recorder, desk, shown)
+                _examine(sweep, recorder, desk, shown, stop)
         finally:
             errors = keeper.close()
             recorder.close()
@@ -248,14 +248,21 @@ def _search(
 
 
 def _examine(
-    sweep: _Sweep, recorder: SweepRecorder, desk: ray.actor.ActorHandle, shown: Console
+    sweep: _Sweep,
+    recorder: SweepRecorder,
+    desk: ray.actor.ActorHandle,
+    shown: Console,
+    stop: threading.Event,
 ) -> None:
     """Let the finalists meet the test part, and write down what came out."""
     spec = sweep.plan.spec
+    if not spec.finalists:
+        return
     finalists = choose_finalists(
         list(recorder.trials.values()), sweep.plan.objectives, spec.finalists
     )
     if not finalists:
+        shown.print("no finalists: no trial of the front was saved at its last epoch")
         return
     names = ", ".join(trial.trial_id for trial in finalists)
     shown.print(
@@ -270,6 +277,7 @@ def _examine(
         ExamineOptions(spec.robustness_samples, spec.attribution_samples, spec.seed),
         locate=sweep.folder.locate,
         num_gangs=sweep.plan.gangs.num_gangs,
+        is_stopping=stop.is_set,
     )
     for finding in findings:
         if finding.found is None:

@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 
 from analysis.records import Objective
+from sweeps.combinations import condition_values
 from sweeps.domains import Choice, Integer, Space, Switch
 from sweeps.resources import GangPlan
 from sweeps.sampling import Sampler
@@ -22,12 +23,15 @@ from trainables.data.dataset import SplitData
 from trainables.errors import InputError
 from trainables.precision import check_precision
 from trainables.task import Task
-from trainables.trial_config import TrialConfig, default_of, parse_values
+from trainables.trial_config import TrialConfig, default_of, parse_values, unused_reason
 
 CPU_TRAIN_SAMPLES: Final = 4000
 """Training samples per core by default where there is no GPU: an epoch stays within a minute."""
 
 MIN_STEPS_PER_EPOCH: Final = 32
+
+MAX_UNASKED_TRIALS: Final = 256
+"""Of a grid, without being told how many."""
 
 _FLAGS: Final = {
     "num_epochs": "epochs",
@@ -95,7 +99,14 @@ def plan_sweep(
     space, fixed = _choose_batches(spec, space, fixed, gangs, len(data.train))
     _check_batches(space, fixed, gangs, len(data.train))
     _check_synonyms(space, fixed, has_thesaurus=data.has_thesaurus)
+    objectives = spec.resolved_objectives()
+    _check_objectives(objectives, gangs, data.task)
     sampler = Sampler(spec.sampler, space, fixed, data.task, spec.seed)
+    if spec.trials is None and (sampler.num_configs or 0) > MAX_UNASKED_TRIALS:
+        raise InputError(
+            f"--trials must be given for a grid of more than {MAX_UNASKED_TRIALS} points, got "
+            f"{sampler.num_configs}; say how many, or vary less"
+        )
     default_trials = max(8, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
     return SweepPlan(
         spec=spec,
@@ -105,11 +116,26 @@ def plan_sweep(
         fixed=fixed,
         sampler=sampler,
         mutable=mutable_part(space, spec.mutate) if is_pbt else {},
-        objectives=spec.resolved_objectives(),
+        objectives=objectives,
         num_trials=spec.trials or sampler.num_configs or default_trials,
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,
     )
+
+
+def _check_objectives(objectives: tuple[Objective, ...], gangs: GangPlan, task: Task) -> None:
+    """Check that the hardware and the data give a value for every objective."""
+    for objective in objectives:
+        needs = None
+        if objective.column in ("energy_kwh", "peak_memory_bytes") and not gangs.gpus_per_worker:
+            needs = "a GPU"
+        elif objective.column == "val_top5_accuracy" and task.num_classes <= 5:
+            needs = "more than 5 classes"
+        if needs is not None:
+            raise InputError(
+                f"--objectives must be known on this hardware and data, got {objective}, which "
+                f"needs {needs}; choose another"
+            )
 
 
 def _default_epochs(task: Task, gangs: GangPlan) -> int:
@@ -137,7 +163,6 @@ def choose_space(
         InputError: if a group or a hyperparameter is unknown, or nothing that fits is left.
     """
     has_gpus = gangs.gpus_per_worker > 0
-    warmup_epochs = min(1.0, num_epochs / 10)
     given = {**_given_values(spec), "num_epochs": num_epochs}
     models = (given["model"],) if "model" in given else spec.models
     small = _small_space(models, spec.widths, data.task, has_gpus)
@@ -161,12 +186,29 @@ def choose_space(
             fixed=given,
         )
     space = {name: entry for name, entry in space.items() if name not in given}
-    chosen = {
-        **({} if given.get("schedule") == "one_cycle" else {"warmup_epochs": warmup_epochs}),
-        **({} if data.task.kind == "image" else {"optimizer": "adamw", "learning_rate": 1e-3}),
-    }
+    chosen = _chosen_values(data.task, given, space, num_epochs)
     defaults = {name: value for name, value in chosen.items() if name not in space}
     return space, {**defaults, **given}
+
+
+def _chosen_values(
+    task: Task, given: Mapping[str, Any], space: Space, num_epochs: int
+) -> dict[str, Any]:
+    """Return values for what neither the user nor the space decides, where the default is wrong."""
+    chosen: dict[str, Any] = {}
+    schedules = condition_values(space, given)["schedule"]
+    if any(unused_reason("warmup_epochs", {"schedule": s}) is None for s in schedules):
+        chosen["warmup_epochs"] = min(1.0, num_epochs / 10)
+    if task.kind == "text":
+        chosen["optimizer"] = "adamw"
+    else:
+        channels, *sides_px = task.input_shape
+        chosen["crop_padding_px"] = min(sides_px) // 8  # 4 of 32 (He et al. 2016)
+        if channels == 1:
+            chosen["flip_probability"] = 0.0  # grey images are mostly signs, which have a side
+    if given.get("optimizer", chosen.get("optimizer", "sgd")) != "sgd":
+        chosen["learning_rate"] = 1e-3  # what suits SGD is a hundred times too much for the others
+    return chosen
 
 
 def _given_values(spec: SweepSpec) -> dict[str, Any]:
@@ -220,7 +262,7 @@ def _choose_batches(
     fitting = tuple(
         size
         for size in (_values(space, fixed, "batch_size") if "batch_size" in space else ())
-        if size % num_parts == 0 and size <= num_train // 2
+        if size % num_parts == 0 and 2 * num_parts <= size <= num_train // 2
     )
     if fitting:
         return {**others, "batch_size": Choice(fitting)}, fixed
@@ -238,6 +280,11 @@ def _check_batches(space: Space, fixed: Mapping[str, Any], gangs: GangPlan, num_
             )
         for num_parts in parts:
             divisor = gangs.workers_per_gang * num_parts
+            if size < 2 * divisor:
+                raise InputError(
+                    f"batches must be at least 2 samples for each of {divisor} parts (workers "
+                    f"times accumulation steps), got {size}; raise --batch-size"
+                )
             if size % divisor:
                 times = f" times {num_parts} accumulation steps" if num_parts > 1 else ""
                 raise InputError(
@@ -283,4 +330,4 @@ def _default_batch_size(num_train: int, num_parts: int, *, has_gpus: bool) -> in
     size = 512 if has_gpus else 128
     while size > 2 * num_parts and num_train // size < MIN_STEPS_PER_EPOCH:
         size //= 2
-    return max(num_parts, size - size % num_parts)
+    return max(2 * num_parts, size - size % num_parts)

@@ -40,6 +40,16 @@ EPOCH_COLUMNS: Final = tuple(
 """What a trial's row repeats of its last epoch."""
 
 
+DETAILS_SCHEMA: Final = pa.schema(
+    [TRIALS_SCHEMA.field(name) for name in ("val_confusion", "val_per_class", "val_roc_curve")]
+)
+"""Columns of `trials.parquet` that are tables themselves."""
+
+_PLAIN_SCHEMA: Final = pa.schema(
+    [field for field in TRIALS_SCHEMA if field.name not in DETAILS_SCHEMA.names]
+)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What is known of a config before it trains.
@@ -59,7 +69,8 @@ class TrialRecord:
 
     Attributes:
         figures: its columns that have no field here: scores, sizes, times.
-        details: the last epoch's scores that are tables, JSON.
+        details: the last epoch's scores that are tables, as one row of `DETAILS_SCHEMA`: they are
+            large, and turned into Arrow once an epoch instead of at every flush.
     """
 
     trial_id: str
@@ -78,20 +89,16 @@ class TrialRecord:
     checkpoint: str | None = None
     reproduce: str | None = None
     figures: dict[str, Any] = field(default_factory=dict)
-    details: str | None = None
+    details: pa.Table | None = None
 
     def value(self, column: str) -> Any:
         """Return what stands in a column of `trials.parquet`; None where nothing does yet."""
         return getattr(self, column) if hasattr(self, column) else self.figures.get(column)
 
     def row(self) -> dict[str, Any]:
-        """Return the row as Parquet takes it."""
-        details = json.loads(self.details) if self.details else {}
-        return {
-            **{name: self.value(name) for name in TRIALS_SCHEMA.names},
-            **{f"val_{name}": table for name, table in details.items()},
-            "config": json.dumps(self.config),
-        }
+        """Return the row as Parquet takes it, without the details."""
+        names = (name for name in TRIALS_SCHEMA.names if name not in DETAILS_SCHEMA.names)
+        return {**{name: self.value(name) for name in names}, "config": json.dumps(self.config)}
 
 
 @dataclass(frozen=True)
@@ -199,7 +206,7 @@ class SweepRecorder:
         )
         record.epoch = int(result["epoch"])
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
-        record.details = result.get("val_details")
+        record.details = _details(result.get("val_details"))
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
         self._new_results.append(row)
@@ -270,8 +277,7 @@ class SweepRecorder:
         self._written = pa.concat_tables([self._written, added])
         self._new_results.clear()
         self._folder.replace_table(RESULTS_FILE, self._written)
-        rows = (record.row() for record in self.trials.values())
-        self._folder.write_table(TRIALS_FILE, TRIALS_SCHEMA, rows)
+        self._folder.replace_table(TRIALS_FILE, _trials_table(list(self.trials.values())))
         self._flushed_s = self._clock()
 
     def _relative(self, location: str) -> str:
@@ -283,3 +289,22 @@ def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:
     if before_kwh is None or joules is None:
         return None
     return before_kwh + joules / JOULES_PER_KWH
+
+
+def _details(text: str | None) -> pa.Table | None:
+    """Return the tables of an epoch's scores as one row."""
+    if text is None:
+        return None
+    row = {f"val_{name}": table for name, table in json.loads(text).items()}
+    return pa.Table.from_pylist([row], schema=DETAILS_SCHEMA)
+
+
+def _trials_table(records: list[TrialRecord]) -> pa.Table:
+    """Return `trials.parquet`."""
+    plain = pa.Table.from_pylist([record.row() for record in records], schema=_PLAIN_SCHEMA)
+    none = pa.Table.from_pylist([{}], schema=DETAILS_SCHEMA)
+    rows = [none if record.details is None else record.details for record in records]
+    details = pa.concat_tables(rows) if rows else DETAILS_SCHEMA.empty_table()
+    columns = dict(zip(plain.column_names, plain.columns, strict=True))
+    columns |= dict(zip(details.column_names, details.columns, strict=True))
+    return pa.table([columns[name] for name in TRIALS_SCHEMA.names], schema=TRIALS_SCHEMA)

@@ -121,7 +121,7 @@ def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
         data_dir or spec["data_dir"],
         seed=spec["seed"],
         limit_train=recorded["limit_train"],
-        thesaurus=spec["thesaurus"],
+        thesaurus=spec.get("thesaurus"),
     )
     if data.fingerprint != recorded["fingerprint"]:
         raise InputError(

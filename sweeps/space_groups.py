@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from sweeps.domains import Choice, Domain, Integer, Space, Switch, Uniform
-from sweeps.spaces import STRUCTURE, fitting_structures
+from sweeps.spaces import LEARNING_RATES, STRUCTURE, WEIGHT_DECAYS, fitting_structures
 from trainables.errors import InputError
 from trainables.models import MODELS
 from trainables.task import Task
 from trainables.trial_config import GROUPS, OPTIMIZERS, SCHEDULES, rules, unused_reason
 
 _Group = dict[str, Domain | Switch]
-
-_ADAPTIVE_RATE: Final = Uniform(1e-4, 1e-2, is_log=True)
-_COUPLED_DECAY: Final = Uniform(1e-5, 5e-3, is_log=True)
-_DECOUPLED_DECAY: Final = Uniform(1e-3, 0.3, is_log=True)
 
 
 def group_space(
@@ -169,17 +165,7 @@ def _text_models(has_gpus: bool) -> _Group:
 def _optimizer(has_gpus: bool) -> _Group:
     return {
         "optimizer": Choice(OPTIMIZERS),
-        "learning_rate": Switch(
-            "optimizer",
-            {
-                "sgd": Uniform(0.01, 0.5, is_log=True),  # around 0.1: He et al. 2016
-                "adam": _ADAPTIVE_RATE,  # around 1e-3: Kingma and Ba 2015
-                "adamw": _ADAPTIVE_RATE,
-                # Momentum m lengthens its steps by 1 / (1 - m), unlike Adam's.
-                "rmsprop": Uniform(2e-5, 2e-3, is_log=True),
-                "muon": _ADAPTIVE_RATE,  # shared with the AdamW part of Muon
-            },
-        ),
+        "learning_rate": LEARNING_RATES,
         "momentum": Uniform(0.8, 0.98),
         "beta2": Choice((0.95, 0.98, 0.99, 0.999)),
         "schedule": Choice(SCHEDULES),
@@ -194,18 +180,7 @@ def _regularisation() -> _Group:
     return {
         "dropout": Uniform(0.0, 0.5),
         "stochastic_depth": Uniform(0.0, 0.3),
-        # A step takes rate x decay off the weights, and decoupled from the gradient (Loshchilov
-        # and Hutter 2019, arXiv:1711.05101) that rate is a hundredth of SGD's.
-        "weight_decay": Switch(
-            "optimizer",
-            {
-                "sgd": _COUPLED_DECAY,
-                "adam": _COUPLED_DECAY,
-                "adamw": _DECOUPLED_DECAY,
-                "rmsprop": _COUPLED_DECAY,
-                "muon": _DECOUPLED_DECAY,
-            },
-        ),
+        "weight_decay": WEIGHT_DECAYS,
         "patience_epochs": Choice((0, 5, 10)),
     }
 

@@ -37,6 +37,35 @@ MAX_ARCHITECTURES: Final = 256
 STRUCTURE: Final = ARCHITECTURE_FIELDS | frozenset(CONDITIONS)
 """The fields that decide, among them, whether a combination can be built."""
 
+_ADAPTIVE_RATE: Final = Uniform(1e-4, 1e-2, is_log=True)
+_COUPLED_DECAY: Final = Uniform(1e-5, 5e-3, is_log=True)
+_DECOUPLED_DECAY: Final = Uniform(1e-3, 0.3, is_log=True)
+
+LEARNING_RATES: Final = Switch(
+    "optimizer",
+    {
+        "sgd": Uniform(0.01, 0.5, is_log=True),  # around 0.1: He et al. 2016
+        "adam": _ADAPTIVE_RATE,  # around 1e-3: Kingma and Ba 2015
+        "adamw": _ADAPTIVE_RATE,
+        # Momentum m lengthens its steps by 1 / (1 - m), unlike Adam's.
+        "rmsprop": Uniform(2e-5, 2e-3, is_log=True),
+        "muon": _ADAPTIVE_RATE,  # shared with the AdamW part of Muon
+    },
+)
+
+WEIGHT_DECAYS: Final = Switch(
+    "optimizer",
+    {
+        # A step takes rate x decay off the weights, and decoupled from the gradient (Loshchilov
+        # and Hutter 2019, arXiv:1711.05101) that rate is a hundredth of SGD's.
+        "sgd": _COUPLED_DECAY,
+        "adam": _COUPLED_DECAY,
+        "adamw": _DECOUPLED_DECAY,
+        "rmsprop": _COUPLED_DECAY,
+        "muon": _DECOUPLED_DECAY,
+    },
+)
+
 _WHY_FIXED: Final = {
     "architecture": "weights of one architecture don't fit another",
     "optimizer": "the optimizer's state or the schedule would no longer fit",
@@ -82,7 +111,8 @@ def _try_structures(
                 f"{name} must be a Choice, since it defines the architecture, got {entry}; "
                 "list its values"
             )
-    part = {name: entry for name, entry in space.items() if name in ARCHITECTURE_FIELDS}
+    switched = {entry.on for entry in space.values() if isinstance(entry, Switch)}
+    part = {name: entry for name, entry in space.items() if name in ARCHITECTURE_FIELDS | switched}
     num_combinations = count_combinations(part, fixed, 1)
     if num_combinations > MAX_ARCHITECTURES:
         raise InputError(
@@ -225,9 +255,9 @@ def image_space(
     return {
         "model": Choice(models),
         **_if_used("width", Choice(widths), models),
-        "learning_rate": Uniform(0.01, 0.5, is_log=True),
+        "learning_rate": LEARNING_RATES,
         "momentum": Uniform(0.8, 0.98),
-        "weight_decay": Uniform(1e-5, 5e-3, is_log=True),
+        "weight_decay": WEIGHT_DECAYS,
         "label_smoothing": Uniform(0.0, 0.2),
         "crop_padding_px": Choice(tuple(sorted(paddings))),
         "flip_probability": Choice((0.0, 0.5)),
@@ -249,9 +279,9 @@ def text_space(
         "width": Choice(widths),
         **_if_used("depth", Choice(depths), models),
         "optimizer": Choice(("adamw",)),
-        "learning_rate": Uniform(1e-4, 1e-2, is_log=True),
+        "learning_rate": LEARNING_RATES,
         "momentum": Uniform(0.8, 0.98),
-        "weight_decay": Uniform(1e-3, 0.3, is_log=True),
+        "weight_decay": WEIGHT_DECAYS,
         "label_smoothing": Uniform(0.0, 0.2),
         "dropout": Uniform(0.0, 0.5),
         "word_dropout_probability": Uniform(0.0, 0.3),

@@ -13,13 +13,18 @@ from typing import Any, Final, Literal
 
 import tyro
 
-from analysis.records import Objective
-from sweeps.domains import Domain, Switch
+from analysis.records import SCORE_NAMES, Objective
+from sweeps.domains import Domain, Switch, describe_domain
 from sweeps.sampling import SamplerName
 from trainables.errors import InputError
 
-STEERING_COLUMNS: Final = ("val_accuracy", "val_loss", "train_loss")
-"""Columns that every epoch reports, and so what a scheduler can decide by."""
+STEERING_COLUMNS: Final = (
+    *(f"val_{name}" for name in SCORE_NAMES if name not in ("top5_accuracy", "roc_auc")),
+    "train_loss",
+    "train_accuracy",
+    "generalisation_gap",
+)
+"""Columns that every epoch reports, and never as null, and so what a scheduler can decide by."""
 
 SchedulerName = Literal["fifo", "asha", "pbt"]
 
@@ -166,7 +171,9 @@ class SweepSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Return every field by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {name: describe_domain(entry) for name, entry in self.own_space.items()}
+        return {**values, "own_space": own}
 
 
 def _require(name: str, value: Any, rule: str, holds: Any) -> None:

@@ -18,7 +18,10 @@ from sweeps.space_table import describe_space
 from trainables.data.dataset import SplitData
 from trainables.latency.figure import processor_name
 
-PACKAGES: Final = ("paretune", "torch", "torchvision", "ray", "pyarrow", "numpy")
+PACKAGES: Final = (
+    "paretune", "torch", "torchvision", "torchmetrics", "captum", "ray", "pyarrow", "numpy",
+    "scikit-learn", "tokenizers",
+)  # fmt: skip
 
 
 def describe_sweep(

@@ -25,6 +25,8 @@ OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
 RESAMPLE_PROBABILITY: Final = 0.25
 """Share of hyperparameters that explore draws anew instead of perturbing."""
 
+_EXPLORE: Final = 0xE8B1  # a stream of its own: trials draw from (seed, index)
+
 
 class Explore:
     """PBT's explore step, kept inside the space's bounds, which Ray's own is not.
@@ -35,7 +37,7 @@ class Explore:
 
     def __init__(self, mutable: Space, seed: int) -> None:
         self._mutable = mutable
-        self._generator = np.random.default_rng((seed, 1))
+        self._generator = np.random.default_rng((seed, 0, _EXPLORE))
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a changed copy of a donor's config."""

@@ -7,6 +7,8 @@ from sample_data import random_data
 from sample_text import random_source
 
 from analysis.records import SCORE_NAMES
+from trainables import examine as examine_module
+from trainables.data.device import spread_positions
 from trainables.data.text.dataset import split_text
 from trainables.examine import ExamineOptions, examine
 from trainables.metrics import score
@@ -72,6 +74,22 @@ def test_only_images_are_corrupted_and_attacked(trained):
     assert {row["kind"] for row in rows} == {"corruption", "attack"}
     assert {row["num_samples"] for row in rows} == {OPTIONS.robustness_samples}
     assert all(0 <= row["accuracy"] <= 1 for row in rows)
+
+
+def test_corruptions_begin_with_images_as_they_are_and_the_seed(images, monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        examine_module, "robustness_rows", lambda *values, attacks: given.append(values) or []
+    )
+    images.examine()
+    ((logits_of, pixels, labels, generator),) = given
+    chosen = spread_positions(OPTIONS.robustness_samples, images.test)
+    assert torch.equal(pixels, images.test.inputs[chosen])
+    assert torch.equal(labels, images.test.labels[chosen])
+    assert generator.initial_seed() == OPTIONS.seed
+    with torch.no_grad():
+        found, expected = logits_of(pixels / 255), images.training.predict(pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_attributions_are_of_samples_spread_over_the_test_part(trained):

@@ -53,7 +53,11 @@ def make_trial(index, *, accuracy=None, latency_ms=None, **fields):
         "val_accuracy": index / 100 if accuracy is None else accuracy,
         "latency_p50_ms": float(index) if latency_ms is None else latency_ms,
     }
-    values = {"status": "completed", "epoch": 1, "checkpoint": f"checkpoints/{index}"} | fields
+    values = {
+        "status": "completed",
+        "epoch": 1,
+        "checkpoint": f"checkpoints/{index}/epoch_0001-1",
+    } | fields
     return TrialRecord(f"t{index}", {"width": index}, figures=figures, **values)
 
 
@@ -97,7 +101,7 @@ def drawn_trials(drawn):
             accuracy=accuracy,
             latency_ms=latency_ms,
             status=status,
-            checkpoint=f"checkpoints/{index}" if is_saved else None,
+            checkpoint=f"checkpoints/{index}/epoch_0001-1" if is_saved else None,
         )
         for index, (accuracy, latency_ms, status, is_saved) in enumerate(drawn)
     ]
@@ -262,7 +266,7 @@ def _local(monkeypatch):
     monkeypatch.setattr(ray, "put", lambda value: value)
 
 
-def run_examination(desk, num_trials=1, data=None):
+def run_examination(desk, num_trials=1, data=None, *, is_stopping=False):
     trials = [make_trial(index) for index in range(num_trials)]
     findings = examine_finalists(
         trials,
@@ -271,6 +275,7 @@ def run_examination(desk, num_trials=1, data=None):
         OPTIONS,
         locate=lambda name: f"/run/{name}",
         num_gangs=2,
+        is_stopping=lambda: is_stopping,
     )
     assert [finding.trial_id for finding in findings] == ids(trials)
     assert sorted(desk.released, key=vars_of) == sorted(desk.leased, key=vars_of)
@@ -285,7 +290,7 @@ def test_a_finalist_starts_from_its_checkpoint_and_meets_the_test_part():
     desk, data = FakeDesk(), random_data()
     assert run_examination(desk, data=data) == [Finding("t0", FOUND, None)]
     start, order = desk.orders["t0"]
-    assert start == Start({"width": 0}, "/run/checkpoints/0")
+    assert start == Start({"width": 0}, "/run/checkpoints/0/epoch_0001-1")
     assert order == Examine([data.test], OPTIONS)
 
 
@@ -328,8 +333,26 @@ def test_without_any_gang_left_the_search_is_not_lost():
 def test_the_lease_is_given_back_whatever_happens():
     desk = FakeDesk({"t0": [RuntimeError("the desk is gone")]})
     with pytest.raises(RuntimeError, match="the desk is gone"):
-        examine_finalists([make_trial(0)], desk, random_data(), OPTIONS, locate=str, num_gangs=1)
+        run_examination(desk)
     assert desk.released == desk.leased != []
+
+
+def test_none_begins_once_the_sweep_is_interrupted():
+    desk = FakeDesk()
+    findings = run_examination(desk, num_trials=2, is_stopping=True)
+    assert [finding.failure for finding in findings] == ["the sweep was interrupted"] * 2
+    assert desk.leased == []
+
+
+def test_an_end_of_ray_is_that_finalists_failure():
+    desk = FakeDesk({"t0": [ray.exceptions.RayActorError()]})
+    (finding,) = run_examination(desk)
+    assert finding.failure.startswith("Ray failed: ")
+
+
+def test_figures_of_a_later_epoch_than_the_checkpoint_are_not_examined():
+    older = make_trial(0, epoch=4)
+    assert choose_finalists([older], OBJECTIVES, 3) == []
 
 
 # Rows

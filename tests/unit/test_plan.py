@@ -75,7 +75,7 @@ def test_the_default_batch_gives_an_epoch_enough_steps(num_workers, num_samples)
     gangs = with_workers(num_workers)
     data = random_data(num_samples)
     batch_size = plan_sweep(SweepSpec(), gangs, data, None).fixed["batch_size"]
-    assert num_workers <= batch_size <= 128
+    assert 2 * num_workers <= batch_size <= 128
     assert batch_size % num_workers == 0
     is_as_small_as_can_be = batch_size <= 2 * num_workers
     assert len(data.train) // batch_size >= MIN_STEPS_PER_EPOCH or is_as_small_as_can_be

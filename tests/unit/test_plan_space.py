@@ -1,6 +1,7 @@
 """The space of a plan: named groups, what flags fix, batches, and what the machine must have."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -154,7 +155,7 @@ def test_synonyms_are_searched_where_there_is_a_thesaurus():
 
 @pytest.mark.parametrize(
     ("num_workers", "num_samples", "sizes"),
-    [(1, 600, (32, 64, 128)), (2, 600, (32, 64, 128)), (2, 200, (32,)), (64, 600, (64, 128))],
+    [(1, 600, (32, 64, 128)), (2, 600, (32, 64, 128)), (2, 200, (32,)), (64, 600, (128,))],
 )
 def test_batches_of_a_group_are_those_that_workers_can_share(num_workers, num_samples, sizes):
     data = random_data(num_samples)
@@ -310,3 +311,61 @@ def test_the_machine_is_asked_for_a_compiler_where_one_is_used(monkeypatch, flag
     monkeypatch.setattr(plan_module, "check_compiler", asked.append)
     check_hardware(plan_space(**flags))
     assert asked == ([torch.device("cpu")] if is_asked else [])
+
+
+# What nobody decided
+
+
+def test_crops_suit_the_image_and_grey_ones_are_not_mirrored():
+    grey = plan_space(random_data(300), space=("regularisation",))
+    assert (grey.fixed["crop_padding_px"], grey.fixed["flip_probability"]) == (1, 0.0)
+    colour = plan_space(random_data(300, shape=(3, 32, 32)), space=("regularisation",))
+    assert colour.fixed["crop_padding_px"] == 4
+    assert "flip_probability" not in colour.fixed
+
+
+@pytest.mark.parametrize("groups", [None, ("regularisation",)])
+def test_the_learning_rate_suits_the_optimizer(groups):
+    plan = plan_space(random_data(300), space=groups, fix=("optimizer=adamw",))
+    rates = [plan.sampler.draw(index).learning_rate for index in range(20)]
+    assert max(rates) <= 0.01
+
+
+def test_a_schedule_with_a_warm_up_of_its_own_gets_no_other():
+    own = {"schedule": Choice(("one_cycle",))}
+    plan = plan_space(random_data(300), own_space=own)
+    assert plan.sampler.draw(0).warmup_epochs == 0.0
+
+
+@pytest.mark.parametrize(
+    ("objectives", "needs"),
+    [
+        (("val_accuracy:max", "energy_kwh:min"), "a GPU"),
+        (("val_accuracy:max", "peak_memory_bytes:min"), "a GPU"),
+        (("val_top5_accuracy:max",), "more than 5 classes"),
+    ],
+)
+def test_an_objective_that_is_never_known_is_refused(objectives, needs):
+    with pytest.raises(InputError, match=f"which needs {needs}"):
+        plan_space(random_data(300), objectives=objectives)
+
+
+def test_a_large_grid_asks_how_many_trials():
+    with pytest.raises(InputError, match="--trials must be given for a grid of more than 256"):
+        plan_space(random_data(300), space=("regularisation",), sampler="grid")
+    plan = plan_space(random_data(300), space=("regularisation",), sampler="grid", trials=5)
+    assert plan.num_trials == 5
+
+
+def test_widths_may_depend_on_the_optimizer():
+    widths = {"adam": Choice((4, 8)), "adamw": Choice((16,))}
+    own = {"optimizer": Choice(("adam", "adamw")), "width": Switch("optimizer", widths)}
+    plan = plan_space(random_data(300), own_space=own)
+    assert {config.width for config in plan.architectures} == {4, 8, 16}
+
+
+def test_own_domains_are_told_apart_in_json():
+    own = {"dropout": Uniform(0.0, 0.5), "cutout_px": Integer(0, 2)}
+    written = json.loads(json.dumps(SweepSpec(own_space=own).to_dict()))["own_space"]
+    assert written["dropout"] == {"type": "Uniform", "low": 0.0, "high": 0.5, "is_log": False}
+    assert written["cutout_px"]["type"] == "Integer"

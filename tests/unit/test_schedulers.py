@@ -11,6 +11,7 @@ from ray.tune.schedulers import (
 )
 from sample_sweep import make_plan
 
+from sweeps.combinations import used_domains
 from sweeps.domains import Choice, Uniform
 from sweeps.sampling import sample_config
 from sweeps.schedulers.from_ray import Explore, RecordedPBT, make_scheduler
@@ -40,7 +41,7 @@ def test_exploring_stays_inside_the_space_and_what_can_change(seed):
         config = explore(config)
         TrialConfig.from_dict(config)
         for name, value in config.items():
-            domain = MUTABLE.get(name)
+            domain = used_domains(MUTABLE, config).get(name)
             if domain is None:
                 assert value == donor[name]
             elif isinstance(domain, Choice):

@@ -1,6 +1,6 @@
 import pytest
 
-from sweeps.combinations import build_config
+from sweeps.combinations import build_config, used_domains
 from sweeps.domains import Choice, Integer, Switch, Uniform
 from sweeps.spaces import (
     MAX_ARCHITECTURES,
@@ -199,7 +199,9 @@ def test_the_image_space_is_valid_for_small_images(size_px):
 def test_the_text_space_is_valid():
     space = text_space(("text_transformer", "text_cnn"), (64, 128), (1, 2))
     validate_space(space, FIXED, TEXT)
-    config = build_config({name: domain.at(0.5) for name, domain in space.items()}, TEXT)
+    config = build_config(
+        {name: d.at(0.5) for name, d in used_domains(space, {"optimizer": "adamw"}).items()}, TEXT
+    )
     assert config.optimizer == "adamw"
 
 
