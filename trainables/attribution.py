@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Literal, cast, get_args
+from typing import cast
 
 import torch
-from captum.attr import IntegratedGradients, Occlusion
+from captum.attr import IntegratedGradients
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-
-Method = Literal["integrated_gradients", "occlusion"]
 
 # Of the path integral; captum's default.
 _NUM_STEPS = 50
 _BATCH_SIZE = 256
 
 
-def attribute(
-    model: nn.Module, inputs: Tensor, targets: Tensor, *, method: Method = "integrated_gradients"
-) -> Tensor:
+def attribute(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
     """Return how much each pixel or token counts for the logit of a class.
 
     Integrated gradients (Sundararajan et al. 2017, arXiv:1703.01365), for text those of the
-    embedding; or the change of the logit where a patch or a token is hidden (Zeiler & Fergus 2014,
-    arXiv:1311.2901, section 4.2), for images a square of an eighth of the side that moves by half
-    its side. The baseline is zero: the mean image after normalisation, or padding.
+    embedding. The baseline is zero: the mean image after normalisation, or padding.
 
     Args:
         model: is put into evaluation mode for the time, and left without new gradients.
         inputs: [num_samples, channels, height, width] float, normalised as the model is fed; or
             [num_samples, tokens] int64 ids. Not modified.
         targets: [num_samples] int64, the class of each sample that is asked for.
-        method: one of `Method`.
 
     Returns:
         [num_samples, height, width] or [num_samples, tokens], on the device of the inputs: the
@@ -41,17 +33,12 @@ def attribute(
         image, the sum of the channels' absolutes; of a token, the absolute of its embedding's sum.
 
     Raises:
-        InputError: for an unknown method, or integrated gradients of a text model without an
-            `embedding`.
+        InputError: for a text model without an `embedding`.
     """
-    if method not in get_args(Method):
-        raise InputError(
-            f"method must be one of {', '.join(get_args(Method))}, got {method!r}; choose one"
-        )
     was_training = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        attribution = _METHODS[method](model, inputs.detach(), targets)
+        attribution = _integrated_gradients(model, inputs.detach(), targets)
     finally:
         for module, mode in was_training.items():
             module.training = mode
@@ -69,8 +56,8 @@ def _integrated_gradients(model: nn.Module, inputs: Tensor, targets: Tensor) -> 
     embedding = getattr(model, "embedding", None)
     if not isinstance(embedding, nn.Embedding):
         raise InputError(
-            "model must have an nn.Embedding named embedding for integrated gradients of text, got "
-            f"{type(model).__name__}; use method occlusion"
+            "model must have an nn.Embedding named embedding for the attribution of text, got "
+            f"{type(model).__name__} without; name its embedding so"
         )
 
     def logits_of(embedded: Tensor, ids: Tensor) -> Tensor:
@@ -88,20 +75,3 @@ def _integrated_gradients(model: nn.Module, inputs: Tensor, targets: Tensor) -> 
         embedded, baseline, additional_forward_args=(inputs,), **options
     )
     return cast("Tensor", attribution.sum(2))
-
-
-def _occlusion(model: nn.Module, inputs: Tensor, targets: Tensor) -> Tensor:
-    window: tuple[int, ...] = (1,)
-    strides: tuple[int, ...] = (1,)
-    if inputs.ndim == 4:
-        side_px = max(1, min(inputs.shape[2:]) // 8)
-        step_px = max(1, side_px // 2)
-        window = (inputs.shape[1], side_px, side_px)
-        strides = (inputs.shape[1], step_px, step_px)
-    return cast("Tensor", Occlusion(model).attribute(inputs, window, strides, target=targets))
-
-
-_METHODS: Mapping[Method, Callable[[nn.Module, Tensor, Tensor], Tensor]] = {
-    "integrated_gradients": _integrated_gradients,
-    "occlusion": _occlusion,
-}

@@ -88,10 +88,12 @@ def epoch_batches(
 
 
 def check_batch_size(config: TrialConfig, num_train: int, world_size: int) -> None:
-    """Check that the workers can share a batch evenly.
+    """Check that a batch can be cut into equal parts of two samples or more.
+
+    Of one sample, a batch norm has no variance and mixing no partner.
 
     Raises:
-        InputError: if they can't, or the train part is smaller than a batch.
+        InputError: if it can't, or the train part is smaller than a batch.
     """
     if config.batch_size > num_train:
         raise InputError(
@@ -99,11 +101,16 @@ def check_batch_size(config: TrialConfig, num_train: int, world_size: int) -> No
             f"{config.batch_size}; lower it or use more data"
         )
     parts = world_size * config.accumulation_steps
-    if config.batch_size % parts:
-        by = f"the {world_size} workers"
-        if config.accumulation_steps > 1:
-            by += f" times {config.accumulation_steps} accumulation steps"
+    factors = ((world_size, "workers"), (config.accumulation_steps, "accumulation steps"))
+    product = " times ".join(f"{number} {what}" for number, what in factors if number > 1)
+    if config.batch_size < 2 * parts:
+        for_each = f" for each of {parts} parts ({product})" if parts > 1 else ""
         raise InputError(
-            f"batch_size must be a multiple of {by}, got {config.batch_size}; use "
-            f"{max(config.batch_size // parts, 1) * parts}"
+            f"batch_size must be at least 2 samples{for_each}, got {config.batch_size}; use "
+            f"{2 * parts}"
+        )
+    if config.batch_size % parts:
+        raise InputError(
+            f"batch_size must be a multiple of {product}, got {config.batch_size}; use "
+            f"{config.batch_size // parts * parts}"
         )

@@ -11,7 +11,7 @@ from uuid import uuid4
 import torch
 from torch.serialization import get_crc32_options, set_crc32_options
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class CheckpointError(RuntimeError):

@@ -20,7 +20,7 @@ DETAILS = ("confusion", "per_class", "roc_curve")
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What an epoch gave; equal on all workers, but for the times.
+    """What an epoch gave; equal on all workers, but for the times and the peak memory.
 
     Attributes:
         epoch: from 1.

@@ -164,7 +164,9 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         assert self._checkpoint is not None, "Tune saves after a result only"
         filesystem, path = open_location(self._checkpoint)
         checkpoint = tune.Checkpoint(path, filesystem=filesystem)
-        return _TrainingResult(checkpoint, dict(self._last_result or {}))
+        metrics = dict(self._last_result or {})
+        metrics.pop("val_details", None)  # large, and Tune would keep it for every checkpoint
+        return _TrainingResult(checkpoint, metrics)
 
     def _save_now(self) -> None:
         trained = self._start_on_gang()

@@ -1,8 +1,9 @@
 """Training of one trial, epoch by epoch, in plain PyTorch.
 
-An epoch is a function of the weights, the config, the stream seed and the epoch's number: data
-order, augmentation and Torch's global generator are derived from these and from nothing that came
-before. So a training that was saved, moved or given to another trial goes on bit for bit.
+An epoch is a function of the weights, the state of optimizer, scaler and average, the config, the
+stream seed and the epoch's number: data order, augmentation and Torch's global generator are
+derived from seed and number, and from nothing that came before. So a training that was saved, moved
+or given to another trial goes on bit for bit.
 """
 
 from __future__ import annotations

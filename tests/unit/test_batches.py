@@ -175,9 +175,13 @@ def test_the_loss_is_that_against_the_soft_label(is_mixed, label_smoothing):
     ("batch_size", "accumulation_steps", "world_size", "message"),
     [
         (91, 1, 1, "batch_size must be <= 90 samples (the train part), got 91; lower it"),
-        (15, 1, 2, "must be a multiple of the 2 workers, got 15; use 14"),
-        (16, 3, 2, "of the 2 workers times 3 accumulation steps, got 16; use 12"),
-        (3, 2, 4, "of the 4 workers times 2 accumulation steps, got 3; use 8"),
+        (15, 1, 2, "must be a multiple of 2 workers, got 15; use 14"),
+        (16, 3, 2, "a multiple of 2 workers times 3 accumulation steps, got 16; use 12"),
+        (16, 3, 1, "must be a multiple of 3 accumulation steps, got 16; use 15"),
+        (1, 1, 1, "batch_size must be at least 2 samples, got 1; use 2"),
+        (3, 1, 2, "at least 2 samples for each of 2 parts (2 workers), got 3; use 4"),
+        (4, 4, 1, "for each of 4 parts (4 accumulation steps), got 4; use 8"),
+        (8, 2, 4, "of 8 parts (4 workers times 2 accumulation steps), got 8; use 16"),
     ],
 )
 def test_a_batch_that_cannot_be_shared_is_refused(
@@ -192,3 +196,4 @@ def test_a_batch_that_cannot_be_shared_is_refused(
 
 def test_a_batch_that_can_be_shared_passes():
     check_batch_size(TrialConfig(batch_size=90, accumulation_steps=5), 90, 3)
+    check_batch_size(TrialConfig(batch_size=12, accumulation_steps=2), 90, 3)

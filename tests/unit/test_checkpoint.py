@@ -50,10 +50,17 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match="must be a whole checkpoint"):
         checkpoint.load(path)
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(CheckpointError, match="format 1, got None"):
+    with pytest.raises(CheckpointError, match="format 2, got None"):
         checkpoint.load(path)
     torch.save(torch.zeros(3), path)
-    with pytest.raises(CheckpointError, match="format 1, got None"):
+    with pytest.raises(CheckpointError, match="format 2, got None"):
+        checkpoint.load(path)
+
+
+def test_a_checkpoint_of_an_older_format_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    torch.save({"format_version": 1, "epoch": 3}, path)
+    with pytest.raises(CheckpointError, match="format 2, got 1; read it with the version that"):
         checkpoint.load(path)
 
 

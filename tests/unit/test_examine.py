@@ -79,7 +79,7 @@ def test_only_images_are_corrupted_and_attacked(trained):
 def test_corruptions_begin_with_images_as_they_are_and_the_seed(images, monkeypatch):
     given = []
     monkeypatch.setattr(
-        examine_module, "robustness_rows", lambda *values, attacks: given.append(values) or []
+        examine_module, "robustness_rows", lambda *values: given.append(values) or []
     )
     images.examine()
     ((logits_of, pixels, labels, generator),) = given
@@ -87,6 +87,7 @@ def test_corruptions_begin_with_images_as_they_are_and_the_seed(images, monkeypa
     assert torch.equal(pixels, images.test.inputs[chosen])
     assert torch.equal(labels, images.test.labels[chosen])
     assert generator.initial_seed() == OPTIONS.seed
+    assert generator.device == CPU
     with torch.no_grad():
         found, expected = logits_of(pixels / 255), images.training.predict(pixels)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -163,6 +163,19 @@ def test_a_trial_is_saved_where_it_stands():
     assert desk.orders[-1] == Save(location(1))
 
 
+def test_tune_keeps_no_tables_with_a_checkpoint():
+    class DeskWithTables(FakeDesk):
+        def _finished(self, ticket, **result):
+            return super()._finished(ticket, val_details="{}", **result)
+
+    trial = make_trial(DeskWithTables())
+    result = trial.train()
+    metrics = trial.save().metrics
+    assert result["val_details"] == "{}"
+    assert "val_details" not in metrics
+    assert (metrics["epoch"], metrics["training_iteration"]) == (1, 1)
+
+
 def test_a_saved_trial_goes_on_in_another_actor():
     desk = FakeDesk()
     trial = make_trial(desk)

@@ -1,5 +1,6 @@
 import hashlib
 import pickle
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +22,12 @@ def no_network(monkeypatch):
         monkeypatch.setattr(dataset, "url", "http://127.0.0.1:9/cifar.tar.gz")
 
 
-def write_images(folder, *, num_classes=10, **columns):
+def write_images(folder, *, num_classes=10, side_px=32, **columns):
     """Write a train and a test file of twenty images a class."""
     folder.mkdir(exist_ok=True)
     generator = np.random.default_rng(0)
     for name in ("train", "test"):
-        pixels = generator.integers(0, 256, (20 * num_classes, 8, 8, 3), np.uint8)
+        pixels = generator.integers(0, 256, (20 * num_classes, side_px, side_px, 3), np.uint8)
         labels = list(range(num_classes)) * 20
         write_parquet(folder / f"{name}.parquet", map(encode, pixels), labels, **columns)
 
@@ -181,6 +182,20 @@ def test_neither_cifar_is_taken_for_the_other(tmp_path, no_network):
         load_dataset("cifar100", str(tmp_path), seed=0)
     write_images(tmp_path, num_classes=100, label_column="fine_label")
     assert load_dataset("auto", str(tmp_path), seed=0)[0].name == "digits"
+
+
+def test_parquet_files_of_another_size_are_not_taken_for_cifar10(tmp_path, no_network):
+    write_images(tmp_path, side_px=8)
+    passed_over = re.escape(
+        f"(Parquet files in {tmp_path} are not CIFAR-10's: images of 3 x 8 x 8)"
+    )
+    data, note = load_dataset("auto", str(tmp_path), seed=0)
+    assert data.name == "digits"
+    assert re.search(rf"not in {tmp_path} {passed_over} and could not be downloaded", note)
+    with pytest.raises(InputError, match=rf"without it {passed_over} and no download"):
+        load_dataset("cifar10", str(tmp_path), seed=0)
+    write_images(tmp_path / "cifar10")
+    assert load_dataset("auto", str(tmp_path), seed=0)[0].name == "cifar10"
 
 
 def test_a_damaged_cifar_folder_is_refused(tmp_path):

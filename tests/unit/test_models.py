@@ -15,6 +15,7 @@ from trainables.models import (
 from trainables.models.example import example_inputs
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
+from trainables.weight_average import WeightAverage
 
 IMAGE = Task(kind="image", input_shape=(1, 8, 8), num_classes=3)
 TEXT = Task(kind="text", input_shape=(12,), num_classes=3, vocab_size=20)
@@ -97,6 +98,29 @@ def test_a_model_built_without_weights_takes_those_of_another(model):
     other = other.to_empty(device="cpu")
     other.load_state_dict(net.state_dict())
     assert torch.equal(logits(other.eval(), inputs), logits(net.eval(), inputs))
+
+
+@every_model
+def test_the_average_of_a_model_built_without_weights_shares_none(model):
+    with torch.device("meta"):
+        empty = build(model)
+    net = empty.to_empty(device="cpu")
+    average = WeightAverage(net, 0.9)
+    net.load_state_dict(build(model).state_dict())
+    average.load_state_dict({"model": net.state_dict(), "num_updates": 0})
+    net(inputs_of(model))  # moves the running averages
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    average.update()
+    assert_close(net.state_dict(), before, rtol=0, atol=0)
+    storages, averaged = (
+        {value.untyped_storage().data_ptr() for value in (*each.parameters(), *each.buffers())}
+        for each in (net, average.model)
+    )
+    assert not storages & averaged
+    assert not any(module in set(net.modules()) for module in average.model.modules())
+    inputs, other = inputs_of(model), build(model)
+    other.load_state_dict(average.model.state_dict())
+    assert torch.equal(logits(average.model, inputs), logits(other.eval(), inputs))
 
 
 @every_model

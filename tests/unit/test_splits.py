@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sample_data import random_part
 
 from trainables.data.dataset import Part, Source
-from trainables.data.splits import split_positions, split_source, stratified_choice
+from trainables.data.splits import check_classes, split_positions, split_source, stratified_choice
 from trainables.errors import InputError
 
 
@@ -122,3 +122,10 @@ def test_a_constant_channel_can_be_divided_by_its_deviation():
 def test_a_part_without_a_class_is_refused(labels, limit_train, message):
     with pytest.raises(InputError, match=message):
         split_source(numbered_source(labels), seed=0, limit_train=limit_train)
+
+
+def test_missing_classes_are_named():
+    names = ("ant", "bee", "cat")
+    check_classes(np.array([2, 0, 1]), names, name="the part")
+    with pytest.raises(InputError, match=r"^the part must be .* got 2 samples .* class ant, cat; "):
+        check_classes(np.array([1, 1]), names, name="the part")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sample_text import WORDS, random_source
 
+from trainables.data.text import words as words_module
 from trainables.data.text.dataset import MAX_TOKENS, MAX_WORDS, split_text
 from trainables.data.text.tokenizer import split_words, train_tokenizer
 from trainables.errors import InputError
@@ -108,6 +109,19 @@ def test_a_thesaurus_must_know_a_word():
     data = split_text(random_source(), seed=0, thesaurus={"amber": ("gold",)})
     assert (plain.has_thesaurus, data.has_thesaurus) == (False, True)
     assert data.fingerprint != plain.fingerprint
+
+
+def test_the_fingerprint_covers_the_words_of_synonyms():
+    thesauri = ({"amber": (word,)} for word in ("gold", "jewel", "gold"))
+    gold, jewel, again = (split_text(random_source(), seed=0, thesaurus=t) for t in thesauri)
+    np.testing.assert_array_equal(gold.synonyms, jewel.synonyms)
+    assert gold.fingerprint == again.fingerprint != jewel.fingerprint
+
+
+def test_the_fingerprint_covers_typos(monkeypatch):
+    plain = split_text(random_source(), seed=0)
+    monkeypatch.setattr(words_module, "misspell", lambda words, _: [()] * len(words))
+    assert split_text(random_source(), seed=0).fingerprint != plain.fingerprint
 
 
 def test_a_class_that_is_missing_from_the_own_test_part_is_refused():

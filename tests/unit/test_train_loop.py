@@ -135,7 +135,7 @@ def test_a_state_of_another_kind_is_refused(values):
     ("batch_size", "world_size", "message"),
     [
         (91, 1, "batch_size must be <= 90 samples"),
-        (15, 2, "must be a multiple of the 2 workers, got 15; use 14"),
+        (15, 2, "must be a multiple of 2 workers, got 15; use 14"),
     ],
 )
 def test_a_batch_that_does_not_fit_is_refused(batch_size, world_size, message):

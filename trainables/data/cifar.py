@@ -19,6 +19,9 @@ import numpy as np
 from trainables.data.dataset import Part, Source
 from trainables.errors import InputError
 
+CIFAR_SHAPE = (3, 32, 32)
+"""Of an image: channels, height, width."""
+
 _TIMEOUT_S = 10.0
 
 

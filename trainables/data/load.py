@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainables.augment.thesaurus import load_thesaurus
-from trainables.data.cifar import CIFAR10, CIFAR100, Cifar, download_cifar, load_cifar
+from trainables.data.cifar import CIFAR10, CIFAR100, CIFAR_SHAPE, Cifar, download_cifar, load_cifar
 from trainables.data.dataset import Source, SplitData
 from trainables.data.digits import load_digits
 from trainables.data.image_folder import load_image_folder
@@ -101,36 +101,43 @@ def _open_images(kind: str, path: Path, data_dir: Path) -> tuple[Source, str]:
 
 
 def _open_cifar(cifar: Cifar, data_dir: Path, *, or_digits: bool = False) -> tuple[Source, str]:
-    found = _find_cifar(cifar, data_dir)
-    if found is not None:
-        return found
+    source, note = _find_cifar(cifar, data_dir)
+    if source is not None:
+        return source, note
     try:
         download_cifar(cifar, data_dir)
     except (OSError, RuntimeError) as error:
         if or_digits:
             return load_digits(), (
-                f"digits (scikit-learn) in place of {cifar.title}: it is not in {data_dir} and "
-                f"could not be downloaded ({error})"
+                f"digits (scikit-learn) in place of {cifar.title}: it is not in "
+                f"{data_dir}{note} and could not be downloaded ({error})"
             )
         raise InputError(
-            f"data_dir must be a folder with {cifar.title}, got {data_dir} without it and no "
-            f"download ({error}); put {cifar.folder}/ or its Parquet files there, or use --dataset "
-            "digits"
+            f"data_dir must be a folder with {cifar.title}, got {data_dir} without it{note} and "
+            f"no download ({error}); put {cifar.folder}/ or its Parquet files there, or use "
+            "--dataset digits"
         ) from error
-    return load_cifar(cifar, data_dir), f"{cifar.title}, downloaded into {data_dir}"
+    return load_cifar(cifar, data_dir), f"{cifar.title}, downloaded into {data_dir}{note}"
 
 
-def _find_cifar(cifar: Cifar, data_dir: Path) -> tuple[Source, str] | None:
+def _find_cifar(cifar: Cifar, data_dir: Path) -> tuple[Source | None, str]:
+    """Return the data and where they lie; or None and, in brackets, what was passed over if any."""
     if (data_dir / cifar.folder).is_dir():
         return load_cifar(cifar, data_dir), f"{cifar.title} in {data_dir / cifar.folder}"
+    passed_over = ""
     for folder in (data_dir, data_dir / cifar.name):
         columns = [column_names(file) for file in folder.glob("*.parquet")]
-        if any(cifar.label_column in names and image_column(names) for names in columns):
-            source = load_parquet(
-                folder,
-                name=cifar.name,
-                class_names=cifar.class_names,
-                label_column=cifar.label_column,
-            )
+        if not any(cifar.label_column in names and image_column(names) for names in columns):
+            continue
+        source = load_parquet(
+            folder,
+            name=cifar.name,
+            class_names=cifar.class_names,
+            label_column=cifar.label_column,
+        )
+        shape = source.rest.inputs.shape[1:]
+        if shape == CIFAR_SHAPE:
             return source, f"{cifar.title} in Parquet files in {folder}"
-    return None
+        size = " x ".join(map(str, shape))
+        passed_over += f" (Parquet files in {folder} are not {cifar.title}'s: images of {size})"
+    return None, passed_over

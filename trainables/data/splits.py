@@ -116,10 +116,30 @@ def stratified_choice(
     return np.sort(np.concatenate(chosen)) if chosen else np.empty(0, np.int64)
 
 
+def check_classes(labels: NDArray[np.int64], class_names: tuple[str, ...], *, name: str) -> None:
+    """Check that no class is missing from a part.
+
+    Args:
+        labels: [num_samples], of the part.
+        class_names: [num_classes], by label.
+        name: of the part, for the error.
+
+    Raises:
+        InputError: naming the classes that are missing.
+    """
+    counts = np.bincount(labels, minlength=len(class_names))
+    missing = [class_names[label] for label in np.flatnonzero(counts == 0)]
+    if missing:
+        raise InputError(
+            f"{name} must be a sample of every class, got {len(labels)} samples and none of class "
+            f"{', '.join(missing[:5])}; add samples of it or raise limit_train"
+        )
+
+
 def _describe(source: Source, train: Part, val: Part, test: Part) -> ImageData:
     digest = hashlib.sha256()
     for name, part in (("train", train), ("val", val), ("test", test)):
-        _check_classes(source, name, part)
+        check_classes(part.labels, source.class_names, name=f"the {name} part of {source.name}")
         digest.update(repr((name, part.inputs.shape)).encode())
         digest.update(part.inputs.data)
         digest.update(part.labels.data)
@@ -134,17 +154,6 @@ def _describe(source: Source, train: Part, val: Part, test: Part) -> ImageData:
         std=std,
         fingerprint=digest.hexdigest()[:16],
     )
-
-
-def _check_classes(source: Source, name: str, part: Part) -> None:
-    counts = np.bincount(part.labels, minlength=len(source.class_names))
-    missing = [source.class_names[label] for label in np.flatnonzero(counts == 0)]
-    if missing:
-        raise InputError(
-            f"the {name} part of {source.name} must be a sample of every class, got "
-            f"{len(part)} samples and none of class {', '.join(missing[:5])}; "
-            "add samples of it or raise limit_train"
-        )
 
 
 def _channel_statistics(

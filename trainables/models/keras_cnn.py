@@ -6,11 +6,12 @@ Keras network a Torch module that trains, saves and loads like the others.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import sys
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -65,6 +66,17 @@ class KerasModule(nn.Module):
         self.weights = nn.ParameterDict([(v.path, v.value) for v in network.trainable_variables])
         for variable in network.non_trainable_variables:
             self.register_buffer(variable.path, variable.value.detach())
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Copy weights and buffers, and share the network, which is called without state.
+
+        Keras can't copy a network of meta tensors, and its own are never used.
+        """
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        memo[id(self._stateless_call)] = self._stateless_call
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied
 
     def forward(self, x: Tensor) -> Tensor:
         """Map inputs to what the network gives; moving averages change in training only."""

@@ -54,20 +54,18 @@ def robustness_rows(
     images: Tensor,
     labels: Tensor,
     generator: torch.Generator,
-    *,
-    attacks: bool,
 ) -> list[RobustnessRow]:
     """Return a row for each corruption and severity, then each attack and epsilon.
 
+    They cost 38 forward passes and 44 more with a backward pass.
+
     Args:
         logits_of: from float images of 0 to 1, on the device of `images`, to logits: the model in
-            evaluation mode after what it needs before it (normalisation). For attacks it must be
-            differentiable; no gradient is left on the weights.
+            evaluation mode after what it needs before it (normalisation). It must be
+            differentiable, for the attacks; no gradient is left on the weights.
         images: [num_samples, channels, height, width] uint8, grey or RGB; num_samples > 0.
         labels: [num_samples] int64.
         generator: on any device; is advanced.
-        attacks: add them; beside the 30 forward passes of the corruptions, they cost 44 forward
-            and backward.
     """
     return [
         RobustnessRow(
@@ -77,12 +75,12 @@ def robustness_rows(
             num_samples=len(labels),
             accuracy=_accuracy(logits_of, images, labels, perturbation.apply),
         )
-        for perturbation in _perturbations(logits_of, generator, attacks)
+        for perturbation in _perturbations(logits_of, generator)
     ]
 
 
 def _perturbations(
-    logits_of: Callable[[Tensor], Tensor], generator: torch.Generator, attacks: bool
+    logits_of: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> Iterator[_Perturbation]:
     def corrupted(images: Tensor, _: Tensor, name: str, severity: int) -> Tensor:
         return corrupt(images, name, severity, generator) / 255
@@ -104,7 +102,7 @@ def _perturbations(
         for severity in SEVERITIES:
             apply = partial(corrupted, name=name, severity=severity)
             yield _Perturbation("corruption", name, severity, apply)
-    for name, attack in (("fgsm", after_fgsm), ("pgd", after_pgd)) if attacks else ():
+    for name, attack in (("fgsm", after_fgsm), ("pgd", after_pgd)):
         for severity, epsilon in enumerate(EPSILONS, start=1):
             yield _Perturbation("attack", name, severity, partial(attack, epsilon=epsilon))
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from trainables.augment.thesaurus import Thesaurus
 from trainables.data.dataset import Part
-from trainables.data.splits import split_positions
+from trainables.data.splits import check_classes, split_positions
 from trainables.data.text.source import TextSource
 from trainables.data.text.tokenizer import encode_words, split_words, train_tokenizer
 from trainables.data.text.words import Lexicon, build_lexicon
@@ -44,7 +44,7 @@ class TextData:
         val: what the search compares trials on.
         test: read once, for finalists, after the search.
         class_names: [num_classes], by label.
-        fingerprint: 16 hex digits of every text, label, the split, tokenizer and synonyms.
+        fingerprint: 16 hex digits of every text, label, the split, tokenizer, synonyms and typos.
         pieces: [num_words, max_pieces] int32 token ids of each word, 0 after its last.
         synonyms: [num_words, max_synonyms] int32 word ids, 0 after a word's last; no column
             without a thesaurus.
@@ -175,14 +175,7 @@ def _split(source: TextSource, seed: int, limit_train: int | None) -> _Split:
     if source.test_texts is not None and source.test_labels is not None:
         split["test"] = (source.test_texts, source.test_labels)
     for name, (_, labels) in split.items():
-        counts = np.bincount(labels, minlength=len(source.class_names))
-        missing = [source.class_names[label] for label in np.flatnonzero(counts == 0)]
-        if missing:
-            raise InputError(
-                f"the {name} part of {source.name} must be a sample of every class, got "
-                f"{len(labels)} samples and none of class {', '.join(missing[:5])}; "
-                "add samples of it or raise limit_train"
-            )
+        check_classes(labels, source.class_names, name=f"the {name} part of {source.name}")
     return split
 
 
@@ -198,7 +191,9 @@ def _number(
 
 def _fingerprint(split: _Split, tokenizer: Tokenizer, lexicon: Lexicon) -> str:
     digest = hashlib.sha256(tokenizer.to_str().encode())
+    digest.update(repr(list(lexicon.ids)).encode())  # what the ids of the tables mean
     digest.update(lexicon.synonyms.data)
+    digest.update(lexicon.typos.data)
     for name, (texts, labels) in split.items():
         digest.update(repr((name, texts)).encode())
         digest.update(labels.data)

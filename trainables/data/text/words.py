@@ -29,7 +29,7 @@ class Lexicon:
     don't depend on the other parts.
 
     Attributes:
-        ids: of every word, from 1.
+        ids: of every word, from 1; in this order.
         synonyms: [num_words, max_synonyms] int32 ids, 0 after a word's last; no column without a
             thesaurus.
         typos: [num_words, NUM_TYPOS] int32 ids of misspelt words, likewise.
