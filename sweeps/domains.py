@@ -27,7 +27,10 @@ LEAST_STEP_FRACTION: Final = 0.02
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values, each as likely as the others; neighbours are alike.
+    """One of a few values; neighbours are alike.
+
+    Each is as likely as the others, as long as it can be combined with what else is drawn: a draw
+    that can't be built is drawn anew as a whole.
 
     Raises:
         InputError: if there is no value, one comes twice, or is no word, number or boolean.

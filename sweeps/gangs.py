@@ -23,7 +23,7 @@ def hold_gangs(
     plan: GangPlan, data: SplitData, cluster: Cluster, storage: str
 ) -> Iterator[ray.actor.ActorHandle]:
     """Start the desk and every gang; send them home at the end."""
-    # The test part stays here: no worker can look at it during the search.
+    # The test part stays here: no worker has its samples or labels during the search.
     desk = start_desk([plan.workers_per_gang] * plan.num_gangs, data.without_test())
     settings = GangSettings(
         num_workers=plan.workers_per_gang,
