@@ -36,6 +36,7 @@ from sweeps.resources import GangPlan
 from sweeps.trial_feed import TrialFeed
 from trainables.data.dataset import SplitData
 from trainables.data.load import load_dataset
+from trainables.epoch_result import unpack
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 from trainables.trial_config import TrialConfig
 
@@ -144,8 +145,9 @@ class StepTimes(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **_: Any
     ) -> None:
         """Widen the trial's span by an epoch."""
-        first, _last = self._by_trial.get(trial.trial_id, (result["started_unix_s"], 0.0))
-        self._by_trial[trial.trial_id] = (first, result["ended_unix_s"])
+        row = unpack(result)
+        first, _last = self._by_trial.get(trial.trial_id, (row["started_unix_s"], 0.0))
+        self._by_trial[trial.trial_id] = (first, row["ended_unix_s"])
 
     def times(self) -> Times:
         """Return first and last step, trial by trial in the order they ran."""

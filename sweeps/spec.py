@@ -9,22 +9,15 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import tyro
 
-from analysis.records import SCORE_NAMES, Objective
+from analysis.records import Objective
 from sweeps.domains import Domain, Switch, describe_domain
 from sweeps.sampling import SamplerName
+from trainables.epoch_result import STEERING_COLUMNS
 from trainables.errors import InputError
-
-STEERING_COLUMNS: Final = (
-    *(f"val_{name}" for name in SCORE_NAMES if name not in ("top5_accuracy", "roc_auc")),
-    "train_loss",
-    "train_accuracy",
-    "generalisation_gap",
-)
-"""Columns that every epoch reports, and never as null, and so what a scheduler can decide by."""
 
 SchedulerName = Literal["fifo", "asha", "pbt"]
 

@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.recorder import SweepRecorder
+from trainables.epoch_result import unpack, without_packed
 
 STATUS_INTERVAL_S: Final = 0.5
 
@@ -65,8 +66,9 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """Enter an epoch and its checkpoint."""
-        self._recorder.report(trial.trial_id, result)
-        if result["is_stopped_early"]:
+        row = unpack(result)
+        self._recorder.report(trial.trial_id, row)
+        if row["is_stopped_early"]:
             self._stopped_early.add(trial.trial_id)
         if result.get("checkpoint"):
             needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
@@ -95,6 +97,8 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._recorder.finish(trial.trial_id, "failed", failure_text(trial))
 
     def _end(self, trial: Trial) -> None:
+        # Tune keeps the last result of every trial to the end.
+        trial.run_metadata.last_result = without_packed(trial.run_metadata.last_result)
         self._live.pop(trial.trial_id, None)
         self._release(trial.trial_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,23 @@ generalisation gap."""
 
 DETAILS = ("confusion", "per_class", "roc_curve")
 """Scores that are tables; they travel together, as JSON."""
+
+
+STEERING_COLUMNS = (
+    "val_loss",
+    "val_accuracy",
+    "val_precision_macro",
+    "val_recall_macro",
+    "val_f1_macro",
+    "val_f1_weighted",
+    "val_ece",
+    "train_loss",
+    "train_accuracy",
+    "generalisation_gap",
+)
+"""What every epoch reports, and never as None, and so what a scheduler can decide by."""
+
+_PACKED = "packed"
 
 
 @dataclass(frozen=True)
@@ -68,3 +86,24 @@ class EpochResult:
             "generalisation_gap": self.train_accuracy - self.val.accuracy,
             "samples_per_second": self.num_train_samples / self.train_seconds,
         }
+
+
+def pack(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a trial's row as Ray Tune shall see it: what it needs, and the rest as one text.
+
+    Tune keeps statistics of every number that it sees, kilobytes each, for every trial.
+    """
+    names = ("epoch", "done", "checkpoint", *STEERING_COLUMNS)
+    seen = {name: row[name] for name in names if name in row}
+    others = {name: value for name, value in row.items() if name not in seen}
+    return {**seen, _PACKED: json.dumps(others)}
+
+
+def unpack(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row that `pack` was given, with what Tune has added."""
+    return {**without_packed(result), **json.loads(result.get(_PACKED, "{}"))}
+
+
+def without_packed(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what Tune needs of a result that was entered already."""
+    return {name: value for name, value in result.items() if name != _PACKED}

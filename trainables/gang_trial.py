@@ -18,6 +18,7 @@ from ray import tune
 from ray.train._internal.session import _TrainingResult
 
 from trainables.checkpoint_store import checkpoint_epoch, checkpoint_location, open_location
+from trainables.epoch_result import pack, without_packed
 from trainables.orders import Finished, Lost, Order, Save, Start, Ticket, TrainEpoch, TrialFailure
 
 MAX_LOSSES_PER_EPOCH: Final = 3
@@ -83,12 +84,12 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
 
         Returns:
             The gang's `EpochResult` as a dict, with `gang`, `generation`, the cumulative
-            `gang_seconds`, `checkpoint` (or None) and `done`.
+            `gang_seconds`, `checkpoint` (or None) and `done`; packed for Tune.
 
         Raises:
             TrialFailedError: if the trial failed, or its gang was lost too often.
         """
-        return self._despite_losses(lambda: self._train_to(self._epoch + 1))
+        return pack(self._despite_losses(lambda: self._train_to(self._epoch + 1)))
 
     def _despite_losses(self, action: Callable[[], Result]) -> Result:
         """Return what `action` returns; a lost gang sends it back to the last checkpoint."""
@@ -164,9 +165,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         assert self._checkpoint is not None, "Tune saves after a result only"
         filesystem, path = open_location(self._checkpoint)
         checkpoint = tune.Checkpoint(path, filesystem=filesystem)
-        metrics = dict(self._last_result or {})
-        metrics.pop("val_details", None)  # large, and Tune would keep it for every checkpoint
-        return _TrainingResult(checkpoint, metrics)
+        return _TrainingResult(checkpoint, without_packed(self._last_result or {}))
 
     def _save_now(self) -> None:
         trained = self._start_on_gang()

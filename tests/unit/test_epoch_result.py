@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from analysis.records import RESULTS_SCHEMA, SCORE_NAMES, TRIALS_SCHEMA
-from trainables.epoch_result import DETAILS, EpochResult
+from trainables.epoch_result import (
+    DETAILS,
+    STEERING_COLUMNS,
+    EpochResult,
+    pack,
+    unpack,
+    without_packed,
+)
 from trainables.metrics import score
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 1.0, 3.0], [0.5, 0.1, 0.0], [0.0, 2.0, 0.0]])
@@ -54,3 +61,12 @@ def test_it_holds_all_that_is_recorded_of_an_epoch(row):
     by_the_sweep = {"trial_id", "parent_trial_id", "gang", "generation", "gang_seconds",
                     "gpu_seconds", "cost_usd", "energy_kwh"}  # fmt: skip
     assert set(RESULTS_SCHEMA.names) - set(row) == by_the_sweep
+
+
+def test_tune_sees_what_it_needs_and_the_rest_comes_back(row):
+    row |= {"done": False, "checkpoint": None, "gang": 1}
+    packed = pack(row)
+    assert set(packed) == {"epoch", "done", "checkpoint", "packed", *STEERING_COLUMNS}
+    assert unpack(packed) == row
+    assert unpack({**packed, "training_iteration": 3}) == {**row, "training_iteration": 3}
+    assert set(without_packed(packed)) == set(packed) - {"packed"}

@@ -14,6 +14,7 @@ from trainables.trial_config import TrialConfig
 
 def make_trial(trial_id="a", **attributes):
     values = {"status": Trial.RUNNING, "checkpoint": None, "pickled_error_file": None}
+    values["run_metadata"] = SimpleNamespace(last_result={"epoch": 1, "packed": "{}"})
     return SimpleNamespace(trial_id=trial_id, **(values | attributes))
 
 
@@ -159,3 +160,11 @@ def test_a_request_stops_the_experiment_and_no_single_trial():
     assert stopper.stop_all()
     assert not stopper("a", {})
     assert not pickle.loads(pickle.dumps(stopper)).stop_all()
+
+
+def test_a_trial_that_is_over_leaves_no_tables_with_tune(sweep):
+    trial = make_trial()
+    sweep.tell("start", trial)
+    sweep.tell("result", trial, make_result(3))
+    sweep.tell("complete", trial)
+    assert trial.run_metadata.last_result == {"epoch": 1}
