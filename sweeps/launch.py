@@ -223,7 +223,9 @@ def _search(
             num_epochs=plan.num_epochs,
             scheduler_name=plan.spec.scheduler,
         )
-        settings = TrialSettings(desk, sweep.storage, plan.spec.checkpoint_epochs)
+        settings = TrialSettings(
+            desk, sweep.storage, plan.spec.checkpoint_epochs, plan.objectives[0].column
+        )
         # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
         tune.run(
             tune.with_resources(

@@ -47,11 +47,13 @@ class TrialSettings:
         desk: the actor handle of the lease desk.
         checkpoint_root: folder or URI under which each trial has a folder.
         checkpoint_epochs: epochs between two checkpoints; the last epoch is always saved.
+        steering_column: what the scheduler decides by.
     """
 
     desk: Any
     checkpoint_root: str
     checkpoint_epochs: int = 1
+    steering_column: str = "val_accuracy"
 
 
 class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are untyped
@@ -89,7 +91,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         Raises:
             TrialFailedError: if the trial failed, or its gang was lost too often.
         """
-        return pack(self._despite_losses(lambda: self._train_to(self._epoch + 1)))
+        row = self._despite_losses(lambda: self._train_to(self._epoch + 1))
+        return pack(row, self._settings.steering_column)
 
     def _despite_losses(self, action: Callable[[], Result]) -> Result:
         """Return what `action` returns; a lost gang sends it back to the last checkpoint."""

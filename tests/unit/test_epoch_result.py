@@ -65,8 +65,9 @@ def test_it_holds_all_that_is_recorded_of_an_epoch(row):
 
 def test_tune_sees_what_it_needs_and_the_rest_comes_back(row):
     row |= {"done": False, "checkpoint": None, "gang": 1}
-    packed = pack(row)
-    assert set(packed) == {"epoch", "done", "checkpoint", "packed", *STEERING_COLUMNS}
+    packed = pack(row, "val_loss")
+    assert set(packed) == {"epoch", "done", "checkpoint", "packed", "val_loss"}
     assert unpack(packed) == row
     assert unpack({**packed, "training_iteration": 3}) == {**row, "training_iteration": 3}
+    assert all(row[name] is not None for name in STEERING_COLUMNS)
     assert set(without_packed(packed)) == set(packed) - {"packed"}
