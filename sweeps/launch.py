@@ -179,8 +179,13 @@ def _run(
     """Search, then examine the finalists, on gangs held for both; return the sweep's totals."""
     with hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage) as desk:
         keeper = CheckpointKeeper()
+        progress = _progress(sweep, recorder, shown, stop)
         try:
-            _search(sweep, recorder, keeper, desk, cluster, shown, stop)
+            progress.start()
+            try:
+                _search(sweep, recorder, keeper, desk, cluster.scratch, stop)
+            finally:
+                progress.stop()
             if not stop.is_set():
                 _examine(sweep, recorder, desk, shown, stop)
         finally:
@@ -191,62 +196,62 @@ def _run(
     return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
 
 
+def _progress(
+    sweep: _Sweep, recorder: SweepRecorder, shown: Console, stop: threading.Event
+) -> Progress:
+    return Progress(
+        recorder,
+        shown,
+        title=f"{sweep.plan.spec.name} on {sweep.data.name}",
+        objectives=sweep.plan.objectives,
+        num_trials=len(sweep.trials),
+        num_epochs=sweep.plan.num_epochs,
+        notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
+    )
+
+
 def _search(
     sweep: _Sweep,
     recorder: SweepRecorder,
     keeper: CheckpointKeeper,
     desk: ray.actor.ActorHandle,
-    cluster: Cluster,
-    shown: Console,
+    scratch: str,
     stop: threading.Event,
 ) -> None:
     """Train the trials as the scheduler decides."""
     plan = sweep.plan
-    progress = Progress(
+    random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
+    scheduler = make_scheduler(plan, recorder.exploit)
+    callback = SweepCallback(
         recorder,
-        shown,
-        title=f"{plan.spec.name} on {sweep.data.name}",
-        objectives=plan.objectives,
-        num_trials=len(sweep.trials),
+        keeper,
+        donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
+        release=desk.release_trial.remote,
         num_epochs=plan.num_epochs,
-        notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
+        scheduler_name=plan.spec.scheduler,
     )
-    progress.start()
-    try:
-        random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
-        scheduler = make_scheduler(plan, recorder.exploit)
-        callback = SweepCallback(
-            recorder,
-            keeper,
-            donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
-            release=desk.release_trial.remote,
-            num_epochs=plan.num_epochs,
-            scheduler_name=plan.spec.scheduler,
-        )
-        settings = TrialSettings(
-            desk, sweep.storage, plan.spec.checkpoint_epochs, plan.objectives[0].column
-        )
-        # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
-        tune.run(
-            tune.with_resources(
-                tune.with_parameters(GangTrial, settings=settings),
-                tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
-            ),
-            name="tune",
-            storage_path=cluster.scratch,
-            search_alg=TrialFeed(
-                [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None]
-            ),
-            scheduler=scheduler,
-            callbacks=[callback],
-            stop=StopOnRequest(stop.is_set),
-            reuse_actors=True,
-            raise_on_failed_trial=False,
-            verbose=0,
-        )
-        recorder.settle(ray.get(desk.ledger.remote()))
-    finally:
-        progress.stop()
+    settings = TrialSettings(
+        desk, sweep.storage, plan.spec.checkpoint_epochs, plan.objectives[0].column
+    )
+    # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
+    tune.run(
+        tune.with_resources(
+            tune.with_parameters(GangTrial, settings=settings),
+            tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
+        ),
+        name="tune",
+        storage_path=scratch,
+        search_alg=TrialFeed(
+            [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None]
+        ),
+        scheduler=scheduler,
+        callbacks=[callback],
+        stop=StopOnRequest(stop.is_set),
+        reuse_actors=True,
+        raise_on_failed_trial=False,
+        verbose=0,
+    )
+    recorder.settle(ray.get(desk.ledger.remote()))
 
 
 def _examine(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from sweeps.space_groups import join_spaces
 from sweeps.spaces import architectures, image_space, mutable_part, text_space, validate_space
 from sweeps.spec import SweepSpec
 from trainables.augment.thesaurus import check_synonyms
+from trainables.batches import check_batch_size
 from trainables.compiling import check_compiler
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError
@@ -272,25 +274,11 @@ def _choose_batches(
 
 def _check_batches(space: Space, fixed: Mapping[str, Any], gangs: GangPlan, num_train: int) -> None:
     """Check that each batch size can be shared by the workers, in as many parts as asked for."""
-    parts = _values(space, fixed, "accumulation_steps")
-    for size in _values(space, fixed, "batch_size"):
-        if size > num_train:
-            raise InputError(
-                f"--batch-size must be <= {num_train} training samples, got {size}; lower it"
-            )
-        for num_parts in parts:
-            divisor = gangs.workers_per_gang * num_parts
-            if size < 2 * divisor:
-                raise InputError(
-                    f"batches must be at least 2 samples for each of {divisor} parts (workers "
-                    f"times accumulation steps), got {size}; raise --batch-size"
-                )
-            if size % divisor:
-                times = f" times {num_parts} accumulation steps" if num_parts > 1 else ""
-                raise InputError(
-                    f"--batch-size must be a multiple of {gangs.workers_per_gang} workers{times}, "
-                    f"got {size}; try {max(divisor, size - size % divisor)}"
-                )
+    for size, num_parts in itertools.product(
+        _values(space, fixed, "batch_size"), _values(space, fixed, "accumulation_steps")
+    ):
+        config = TrialConfig(batch_size=size, accumulation_steps=num_parts)
+        check_batch_size(config, num_train, gangs.workers_per_gang)
 
 
 def _check_synonyms(space: Space, fixed: Mapping[str, Any], *, has_thesaurus: bool) -> None:

@@ -20,8 +20,8 @@ DETAILS = ("confusion", "per_class", "roc_curve")
 
 
 STEERING_COLUMNS = (
-    "val_loss",
     "val_accuracy",
+    "val_loss",
     "val_precision_macro",
     "val_recall_macro",
     "val_f1_macro",

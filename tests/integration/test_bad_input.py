@@ -81,7 +81,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, flags: list[str]) -> str:
         ("--dataset digits --mutate width", "weights of one architecture don't fit another"),
         ("--dataset digits --mutate colour", "colour"),
         ("--dataset digits --models resnet9", "resnet9"),
-        ("--dataset digits --batch-size 100000", "--batch-size"),
+        ("--dataset digits --batch-size 100000", "batch_size must be <="),
         ("--dataset digits --batch-size 33 --workers-per-trial 2", "multiple of 2 workers"),
         ("--dataset digits --latency-slo-ms 0.000001", "p50 of the fastest architecture"),
         ("--dataset cifar10 --data-dir /nonexistent", "digits"),

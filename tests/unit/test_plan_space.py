@@ -196,17 +196,17 @@ SIZE_BY_OPTIMIZER = Switch("optimizer", {"sgd": Choice((32, 33))})
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"own_space": {"batch_size": Choice((32, 33))}}, "multiple of 2 workers, got 33; try 32"),
-        ({"own_space": {"batch_size": Integer(32, 64)}}, "multiple of 2 workers, got 33; try 32"),
-        ({"own_space": {"batch_size": SIZE_BY_OPTIMIZER}}, "multiple of 2 workers, got 33; try 32"),
+        ({"own_space": {"batch_size": Choice((32, 33))}}, "multiple of 2 workers, got 33; use 32"),
+        ({"own_space": {"batch_size": Integer(32, 64)}}, "multiple of 2 workers, got 33; use 32"),
+        ({"own_space": {"batch_size": SIZE_BY_OPTIMIZER}}, "multiple of 2 workers, got 33; use 32"),
         ({"own_space": {"batch_size": Uniform(32, 64)}}, "batch_size must be a whole number"),
-        ({"fix": ("batch_size=33",)}, "multiple of 2 workers, got 33; try 32"),
-        ({"fix": ("batch_size=400",)}, "must be <= 360 training samples, got 400; lower it"),
+        ({"fix": ("batch_size=33",)}, "multiple of 2 workers, got 33; use 32"),
+        ({"fix": ("batch_size=400",)}, "must be <= 360 samples (the train part), got 400"),
         (
             {"batch_size": 32, "fix": ("accumulation_steps=3",)},
-            "multiple of 2 workers times 3 accumulation steps, got 32; try 30",
+            "multiple of 2 workers times 3 accumulation steps, got 32; use 30",
         ),
-        ({"batch_size": 34, "space": ("hardware",)}, "times 2 accumulation steps, got 34; try 32"),
+        ({"batch_size": 34, "space": ("hardware",)}, "times 2 accumulation steps, got 34; use 32"),
         ({"fix": ("accumulation_steps=0",)}, "accumulation_steps must be >= 1"),
     ],
 )
