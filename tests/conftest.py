@@ -1,12 +1,18 @@
 """Puts this folder on the import path, so that every test can `import fake_run`."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from hypothesis import settings
 
 # Pytest puts the parent of the topmost package there, which is the repository's root.
 sys.path.insert(0, str(Path(__file__).parent))
+
+# What is measured of this host here stays out of the user's cache.
+_cache = tempfile.TemporaryDirectory(prefix="paretune-cache-")
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 # The same examples in every run, and no test fails because the machine is busy.
 settings.register_profile("house", deadline=None, derandomize=True)

@@ -6,19 +6,37 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
+class LatencyError(RuntimeError):
+    """A latency could not be measured, or what would be timed isn't the model."""
+
+
 class RuntimeEntry(NamedTuple):
     """Where a runtime stands.
 
     Attributes:
         target: module:class of a `trainables.latency.protocol.Runtime`.
         precision: of its arithmetic.
+        extra: of this distribution, that installs what the runtime needs; empty: nothing.
+        modules: that the extra installs and the runtime imports.
     """
 
     target: str
     precision: str
+    extra: str = ""
+    modules: tuple[str, ...] = ()
 
+
+_HERE = "trainables.latency"
+_ONNX = ("onnx", "onnxscript")
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
-    "eager": RuntimeEntry("trainables.latency.eager:EagerRuntime", "fp32"),
+    "eager": RuntimeEntry(f"{_HERE}.eager:EagerRuntime", "fp32"),
+    "compiled": RuntimeEntry(f"{_HERE}.compiled:CompiledRuntime", "fp32"),
+    "onnxruntime": RuntimeEntry(
+        f"{_HERE}.onnx_runtime:OnnxRuntime", "fp32", "onnx", (*_ONNX, "onnxruntime")
+    ),
+    "openvino": RuntimeEntry(
+        f"{_HERE}.openvino_runtime:OpenVinoRuntime", "fp32", "openvino", (*_ONNX, "openvino")
+    ),
 }
 """By name."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+_MAX_EXACT = 2000
+
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyFigure:
@@ -20,12 +22,12 @@ class LatencyFigure:
         description: what defines the graph, JSON.
         runtime: a name in `trainables.latency.RUNTIMES`.
         precision: of the runtime's arithmetic.
-        batch_size: images per call.
+        batch_size: samples per call.
         num_threads: that the call may use.
         device: `cpu` with the processor's name.
         p50_ms: the median.
-        p95_ms: None below 20 samples, which do not reach that far.
-        p99_ms: None below 100 samples.
+        p95_ms: of the calls that were not preempted; None if they are too few to tell.
+        p99_ms: likewise.
         p50_low_ms: lower end of the median's 95 % interval.
         p50_high_ms: its upper end.
         num_samples: calls timed.
@@ -75,6 +77,10 @@ def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
         (1.0, 8.0)
     """
     num_samples = len(ordered)
+    if num_samples > _MAX_EXACT:
+        # The normal approximation, as in Conover's section 3.2: the integers grow too long.
+        index = math.floor((num_samples - 1.96 * math.sqrt(num_samples)) / 2)
+        return ordered[index], ordered[num_samples - 1 - index]
     # In exact integers: of the 2**n ways in which samples fall below or above the median, at
     # most one in forty may lie beyond each end.
     allowed = 2**num_samples // 40
@@ -103,6 +109,14 @@ def processor_name() -> str:
         lines = []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+def cpu_governor() -> str | None:
+    """Return what sets the clock rate of the first CPU (Linux), or None where it isn't told."""
+    try:
+        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
+    except OSError:
+        return None
 
 
 def host_device() -> str:

@@ -1,0 +1,49 @@
+import json
+
+import pytest
+
+from trainables.errors import InputError
+from trainables.latency import nominal
+from trainables.latency.figure import host_device
+from trainables.latency.nominal import keep_nominal_ms, nominal_path, read_nominal_ms
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_first_time_that_is_kept_prevails():
+    assert read_nominal_ms(1) is None
+    assert keep_nominal_ms(1, 0.7) == 0.7
+    assert keep_nominal_ms(1, 0.6) == 0.7
+    assert read_nominal_ms(1) == 0.7
+    assert json.loads(nominal_path(1).read_text())["device"] == host_device()
+
+
+def test_of_two_at_once_the_first_prevails(monkeypatch):
+    keep_nominal_ms(1, 0.7)
+    # As seen by a process that looked before the other had written.
+    monkeypatch.setattr(type(nominal_path(1)), "exists", lambda path: False)
+    assert keep_nominal_ms(1, 0.6) == 0.7
+
+
+@pytest.mark.parametrize("name", ["host_device", "torch_version"])
+def test_what_the_time_depends_on_has_a_time_of_its_own(name, monkeypatch):
+    keep_nominal_ms(1, 0.7)
+    assert read_nominal_ms(2) is None
+    monkeypatch.setattr(nominal, name, lambda: "other")
+    assert read_nominal_ms(1) is None
+
+
+def test_no_part_of_a_file_is_left(folder):
+    keep_nominal_ms(1, 0.7)
+    assert list((folder / "paretune").iterdir()) == [nominal_path(1)]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(folder, monkeypatch):
+    (folder / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "file"))
+    with pytest.raises(InputError, match="XDG_CACHE_HOME must be a folder that can be written"):
+        keep_nominal_ms(1, 0.7)

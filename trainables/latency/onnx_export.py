@@ -1,0 +1,48 @@
+"""A model as ONNX, with static shapes."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from trainables.latency import LatencyError
+
+
+def export_onnx(model: nn.Module, example: Tensor) -> bytes:
+    """Return a model as serialised ONNX, with the weights inside and the example's shape.
+
+    Args:
+        model: in evaluation mode.
+        example: its one input.
+
+    Raises:
+        LatencyError: if ONNX can't express the model; names the operator if there is one.
+    """
+    with warnings.catch_warnings():
+        # The exporter warns of its own insides.
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(model, (example,), dynamo=True, verbose=False)
+        except Exception as error:
+            raise LatencyError(f"{type(model).__name__} has no ONNX form: {_why(error)}") from error
+    assert program is not None
+    return bytes(program.model_proto.SerializeToString())
+
+
+def _why(error: BaseException) -> str:
+    causes = list(_causes(error))
+    for cause in causes:
+        found = re.search(r"OpOverload\(op='([^']+)'", str(cause))
+        if found:
+            return f"operator {found[1]} can't be exported"
+    return str(causes[-1]).strip().partition("\n")[0]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__
