@@ -34,22 +34,23 @@ class Architectures:
             InputError: if a model can't fit the task.
         """
         for config in configs:
-            self._complexity(config)  # also proves, at once, that the model can be built
+            self._size(config)  # also proves, at once, that the model can be built
         self._latencies.get_all(configs)
 
     def describe(self, values: Mapping[str, Any]) -> Architecture:
         """Return what is known of the architecture of a config given as a dict."""
         config = TrialConfig.from_dict(values)
-        sizes = dataclasses.asdict(self._complexity(config))
+        fingerprint, complexity = self._size(config)
         latency_ms = self._latencies.get(config).p50_ms
-        fingerprint = architecture_fingerprint(config, self._task)
+        sizes = dataclasses.asdict(complexity)
         return Architecture(fingerprint, {**sizes, "latency_p50_ms": latency_ms})
 
-    def _complexity(self, config: TrialConfig) -> Complexity:
+    def _size(self, config: TrialConfig) -> tuple[str, Complexity]:
+        """Return the fingerprint of an architecture, and its size."""
         fingerprint = architecture_fingerprint(config, self._task)
         if fingerprint not in self._complexities:
             self._complexities[fingerprint] = measure_complexity(config, self._task)
-        return self._complexities[fingerprint]
+        return fingerprint, self._complexities[fingerprint]
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `latency.parquet`."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from trainables.data.dataset import Part, Source
 from trainables.data.decoding import EncodedImage, decode_images
+from trainables.data.part_files import part_files
 from trainables.errors import InputError
 
 IMAGE_COLUMNS = ("img", "image")
@@ -95,18 +96,7 @@ def _find_files(path: Path) -> tuple[list[Path], list[Path]]:
             f"the data folder must be a Parquet file or a folder of them, got {path}; "
             "check the path after parquet:"
         )
-    train, test = (
-        [file for file in files if file.name.startswith(prefix)] for prefix in ("train", "test")
-    )
-    if not (train and test):
-        return files, []
-    unused = [file.name for file in files if file not in train and file not in test]
-    if unused:
-        raise InputError(
-            f"files in {path} must be train*.parquet and test*.parquet or have other names "
-            f"altogether, got {', '.join(unused)} beside them; move these out of the folder"
-        )
-    return train, test
+    return part_files(path, files, suffix=".parquet")
 
 
 def _read(path: Path, label_column: str) -> _File:

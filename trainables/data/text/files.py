@@ -14,6 +14,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainables.data.part_files import part_files
 from trainables.data.text.source import TextSource
 from trainables.errors import InputError
 
@@ -68,18 +69,7 @@ def _find_files(path: Path) -> tuple[list[Path], list[Path]]:
             f"the text data must be a {' or '.join(SUFFIXES)} file or a folder of them, got "
             f"{path}; check the path"
         )
-    train, test = (
-        [file for file in files if file.name.startswith(prefix)] for prefix in ("train", "test")
-    )
-    if not (train and test):
-        return files, []
-    unused = [file.name for file in files if file not in train and file not in test]
-    if unused:
-        raise InputError(
-            f"files in {path} must be train* and test* or have other names altogether, got "
-            f"{', '.join(unused)} beside them; move these out of the folder"
-        )
-    return train, test
+    return part_files(path, files)
 
 
 def _read(path: Path) -> _File:
