@@ -244,17 +244,17 @@ class Training:
         return loss.detach()
 
     def _step(self) -> None:
-        is_skipped = False
-        if self._scaler is None:
+        scaler, average = self._scaler, self._average
+        # Reading the scale waits for the GPU: only an average must know of an overflow.
+        scale = scaler.get_scale() if scaler is not None and average is not None else 0.0
+        if scaler is None:
             self._optimizer.step()
         else:
-            scale = self._scaler.get_scale()
-            self._scaler.step(self._optimizer)
-            self._scaler.update()
-            is_skipped = self._scaler.get_scale() < scale  # a gradient overflowed
+            scaler.step(self._optimizer)
+            scaler.update()
         self._optimizer.zero_grad(set_to_none=True)
-        if self._average is not None and not is_skipped:
-            self._average.update()
+        if average is not None and (scaler is None or scaler.get_scale() >= scale):
+            average.update()
 
     def _wrap(self) -> nn.Module:
         """Wrap the model in DDP, anew in every epoch.
