@@ -306,6 +306,7 @@ def _say_plan(console: Console, sweep: _Sweep) -> None:
     for line in (
         f"data       {sweep.note}: {sizes} {data.task.kind}s of {data.task.num_classes} classes",
         f"space      {', '.join(plan.space) or 'nothing varies'}",
+        *([f"           {plan.note}"] if plan.note else []),
         f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
         f"{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
