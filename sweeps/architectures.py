@@ -9,6 +9,7 @@ from typing import Any
 from sweeps.recorder import Architecture
 from trainables.complexity import Complexity, measure_complexity
 from trainables.errors import InputError
+from trainables.latency import LatencyError
 from trainables.latency.cache import LatencyCache
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
@@ -41,7 +42,7 @@ class Architectures:
         """Return what is known of the architecture of a config given as a dict."""
         config = TrialConfig.from_dict(values)
         fingerprint, complexity = self._size(config)
-        latency_ms = self._latencies.get(config).p50_ms
+        latency_ms = self._p50_ms(config)
         sizes = dataclasses.asdict(complexity)
         return Architecture(fingerprint, {**sizes, "latency_p50_ms": latency_ms})
 
@@ -52,13 +53,19 @@ class Architectures:
             self._complexities[fingerprint] = measure_complexity(config, self._task)
         return fingerprint, self._complexities[fingerprint]
 
+    def _p50_ms(self, config: TrialConfig) -> float:
+        figure = self._latencies.get(config)
+        if figure.p50_ms is None:
+            raise LatencyError(f"latency of {figure.description}: {figure.reason}")
+        return figure.p50_ms
+
     def rows(self) -> list[dict[str, Any]]:
         """Return the rows of `latency.parquet`."""
         return [dataclasses.asdict(figure) for figure in self._latencies.figures]
 
     def refusal(self, config: TrialConfig, slo_ms: float | None) -> str | None:
         """Return why a config may not train, or None if it may."""
-        latency_ms = self._latencies.get(config).p50_ms
+        latency_ms = self._p50_ms(config)
         if slo_ms is None or latency_ms <= slo_ms:
             return None
         return f"latency_p50_ms must be <= {slo_ms:g} ms (the SLO), got {latency_ms:.3g} ms"
@@ -71,11 +78,11 @@ class Architectures:
         """
         if slo_ms is None:
             return
-        fastest = min(configs, key=lambda config: self._latencies.get(config).p50_ms)
+        fastest = min(configs, key=self._p50_ms)
         if self.refusal(fastest, slo_ms) is not None:
             words = ", ".join(f"{name} {value}" for name, value in fastest.architecture().items())
             raise InputError(
-                f"--latency-slo-ms must be >= {self._latencies.get(fastest).p50_ms:.6g} ms, the "
+                f"--latency-slo-ms must be >= {self._p50_ms(fastest):.6g} ms, the "
                 f"p50 of the fastest architecture in the space ({words}), got {slo_ms:g}; raise "
                 "it or add smaller --models or --widths"
             )

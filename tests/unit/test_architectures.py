@@ -8,7 +8,8 @@ from sweeps import architectures
 from sweeps.architectures import Architectures
 from trainables.errors import InputError
 from trainables.latency.cache import LatencyCache
-from trainables.latency.figure import LatencyFigure, host_device, torch_version
+from trainables.latency.figure import LatencyFigure
+from trainables.latency.host import device_name, runtime_versions
 from trainables.models import (
     architecture_fingerprint,
     count_parameters,
@@ -27,16 +28,17 @@ class FakeMeasure:
     def __init__(self):
         self.measured = []
 
-    def __call__(self, configs, task, *, runtime, batch_size, num_threads):
+    def __call__(self, subjects, task, serving):
+        configs = [subject.config for subject in subjects]
         self.measured += [(config.model, config.width) for config in configs]
         return [
             LatencyFigure(
                 architecture=architecture_fingerprint(config, task),
                 description=describe_architecture(config, task),
-                runtime=runtime, precision="fp32", batch_size=batch_size, num_threads=num_threads,
-                device=host_device(), p50_ms=config.width / 10, p95_ms=None, p99_ms=None,
-                p50_low_ms=0.1, p50_high_ms=9.0, num_samples=5, torch_version=torch_version(),
-                measured_unix_s=0.0,
+                runtime=serving.runtime, precision=serving.precision,
+                batch_size=serving.batch_size, num_threads=serving.num_threads,
+                device=device_name(serving.device), versions=runtime_versions(serving.runtime),
+                p50_ms=config.width / 10, status="exact", measured_unix_s=0.0, measure_seconds=0.0,
             )
             for config in configs
         ]  # fmt: skip

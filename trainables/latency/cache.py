@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
-from trainables.latency import RUNTIMES
-from trainables.latency.figure import LatencyFigure, host_device, torch_version
-from trainables.latency.measure import measure_all
+from trainables.latency.figure import LatencyFigure
+from trainables.latency.host import device_name, runtime_versions
+from trainables.latency.measure import Subject, measure_all
+from trainables.latency.serving import Serving
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
+
+_DEFAULT_SERVING = Serving()
 
 Measure = Callable[..., Sequence[LatencyFigure]]
 
@@ -23,7 +26,7 @@ _KEY_FIELDS = (
     "batch_size",
     "num_threads",
     "device",
-    "torch_version",
+    "versions",
 )
 
 
@@ -34,9 +37,7 @@ class LatencyCache:
         task: what the models must fit.
         rows: of an earlier latency table, by column name; those from another host, Torch, runtime,
             batch size or number of threads do not match, and are measured again.
-        runtime: a name in `trainables.latency.RUNTIMES`.
-        batch_size: samples per call.
-        num_threads: that a call may use.
+        serving: how the models are served.
         measure: `measure_all`, or a stand-in with its arguments.
     """
 
@@ -45,19 +46,15 @@ class LatencyCache:
         task: Task,
         *,
         rows: Iterable[Mapping[str, Any]] = (),
-        runtime: str = "eager",
-        batch_size: int = 1,
-        num_threads: int = 1,
+        serving: Serving = _DEFAULT_SERVING,
         measure: Measure = measure_all,
     ) -> None:
         self._task = task
-        self._serving = {
-            "runtime": runtime,
-            "precision": RUNTIMES[runtime].precision,
-            "batch_size": batch_size,
-            "num_threads": num_threads,
-            "device": host_device(),
-            "torch_version": torch_version(),
+        self._serving = serving
+        self._key_of_serving = {
+            **asdict(serving),
+            "device": device_name(serving.device),
+            "versions": runtime_versions(serving.runtime),
         }
         self._measure = measure
         self._figures: dict[tuple[Any, ...], LatencyFigure] = {}
@@ -85,13 +82,8 @@ class LatencyCache:
             if key not in self._figures
         }
         if unknown:
-            figures = self._measure(
-                list(unknown.values()),
-                self._task,
-                runtime=self._serving["runtime"],
-                batch_size=self._serving["batch_size"],
-                num_threads=self._serving["num_threads"],
-            )
+            subjects = [Subject(config) for config in unknown.values()]
+            figures = self._measure(subjects, self._task, self._serving)
             for figure in figures:
                 self._add(figure)
         return [self._figures[key] for key in keys]
@@ -106,4 +98,4 @@ class LatencyCache:
 
     def _key(self, config: TrialConfig) -> tuple[Any, ...]:
         architecture = architecture_fingerprint(config, self._task)
-        return (architecture, *(self._serving[name] for name in _KEY_FIELDS[1:]))
+        return (architecture, *(self._key_of_serving[name] for name in _KEY_FIELDS[1:]))
