@@ -112,8 +112,8 @@ class Architectures:
 def _nothing_runs(config: TrialConfig, figure: LatencyFigure) -> InputError:
     return InputError(
         f"--runtime must be one that can run a model of the space, got {figure.runtime} in "
-        f"{figure.precision}: {figure.reason} ({describe(config)}); choose another, or add "
-        "--fallback-runtime eager"
+        f"{figure.precision}: {figure.reason} ({describe(config)}); choose another, name a "
+        "--fallback-runtime or leave the model out"
     )
 
 

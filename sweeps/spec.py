@@ -89,8 +89,9 @@ class SweepSpec:
     runtime: str = "eager"
     """What serves the model, and so what latency is measured in: eager compiled aotinductor
     onnxruntime openvino tensorrt"""
-    precision: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
-    """Arithmetic of the model that is served; --fix precision=bf16 sets that of training."""
+    precision: str = "fp32"
+    """Arithmetic of the model that is served: fp32 bf16 fp16 int8, as the runtime offers; --fix
+    precision=bf16 sets that of training."""
     fallback_runtime: str | None = None
     """What serves models that --runtime can't run; None: they are refused."""
     latency_slo_ms: float | None = None
