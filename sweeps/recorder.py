@@ -169,9 +169,13 @@ class SweepRecorder:
         self.trials[trial_id] = record
 
     def on_refuse(self, trial_id: str, refusal: Refusal) -> None:
+        """Note that a trial can't run as it would be served, or misses the SLO."""
+        self.refuse(trial_id, refusal.reason)
+
+    def refuse(self, trial_id: str, reason: str) -> None:
         """Note that a trial breaks a hard limit and won't train."""
         self.trials[trial_id].status = "refused"
-        self.trials[trial_id].reason = refusal.reason
+        self.trials[trial_id].reason = reason
 
     def _set_architecture(self, record: TrialRecord) -> None:
         known = self._describe(record.config)

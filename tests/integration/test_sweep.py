@@ -69,7 +69,9 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
         assert trial["status"] == "completed"
         assert trial["epoch"] == 6
         assert (pbt_run / trial["checkpoint"] / "state.pt").is_file()
-        assert trial["latency_p50_ms"] > 0
+        assert trial["latency_runtime"] == "eager"
+        # On a busy host a latency may stay uncertain; then it is null.
+        assert (trial["latency_ms"] is None) == (trial["latency_status"] == "uncertain")
         assert trial["cost_usd"] == pytest.approx(trial["gang_seconds"] * 2 * 2 / 3600)
         assert list((pbt_run / "tensorboard" / trial["trial_id"]).glob("events*"))
     assert (pbt_run / "report" / "front.csv").is_file()

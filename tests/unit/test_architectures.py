@@ -50,9 +50,11 @@ def test_what_is_told_of_a_latency_are_columns_of_the_trials(make):
 
 
 def test_nothing_ranks_by_an_uncertain_figure(make):
-    figures = make(FakeBench(statuses=("uncertain",)), price_usd_per_hour=1.0).describe(
-        SMALL.to_dict()
-    ).figures
+    figures = (
+        make(FakeBench(statuses=("uncertain",)), price_usd_per_hour=1.0)
+        .describe(SMALL.to_dict())
+        .figures
+    )
     assert figures["latency_status"] == "uncertain"
     names = [name for name in figures if name.endswith("_ms")]
     assert len(names) == 4

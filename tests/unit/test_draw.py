@@ -6,7 +6,6 @@ from sweeps.draw import MAX_DRAWS_PER_MEMBER, draw_trials, tell_refusals
 from sweeps.slo import Refusal
 from trainables.errors import InputError
 
-
 TOO_SLOW = Refusal("too slow", make_figure())
 
 

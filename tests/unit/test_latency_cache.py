@@ -136,7 +136,7 @@ def test_what_cannot_be_imported_is_refused(tmp_path):
             import_figures(source, machine, tmp_path / "c")
     table = pq.read_table(run / "latency.parquet").drop_columns(["versions"])
     pq.write_table(table, run / "latency.parquet")
-    with pytest.raises(InputError, match="of this version, got .* without versions"):
+    with pytest.raises(InputError, match=r"of this version, got .* without versions"):
         import_figures(run, "pi5", tmp_path / "c")
 
 
