@@ -350,7 +350,7 @@ def _measure_finalists(
         return
     latencies.progress = progress = LatencyProgress(shown)
     try:
-        measure_finalists(
+        failures = measure_finalists(
             finalists,
             latencies,
             shipping_samples(sweep.data),
@@ -358,10 +358,10 @@ def _measure_finalists(
             locate=sweep.folder.locate,
             is_stopping=stop.is_set,
         )
-    except LatencyError as error:
-        shown.print(f"finalists were not all measured again: {error}", markup=False)
     finally:
         progress.end()
+    for trial_id, why in failures.items():
+        shown.print(f"{trial_id} was not measured again: {why}", markup=False)
     sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())
 
 

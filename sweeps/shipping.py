@@ -7,6 +7,7 @@ from typing import Final
 
 from sweeps.latencies import Latencies
 from sweeps.recorder import TrialRecord
+from trainables.latency import LatencyError
 from trainables.latency.blocks import MAX_TRIES, Limits
 from trainables.latency.measure import Samples, Subject
 from trainables.trial_config import TrialConfig
@@ -28,7 +29,7 @@ def measure_finalists(
     *,
     locate: Callable[[str], str],
     is_stopping: Callable[[], bool],
-) -> None:
+) -> dict[str, str]:
     """Measure each finalist in the runtime and precision that its architecture was measured in.
 
     Args:
@@ -39,14 +40,20 @@ def measure_finalists(
         locate: from a checkpoint as recorded to its location.
         is_stopping: says whether those that haven't begun shall be left out.
 
-    Raises:
-        LatencyError: if measuring itself broke down.
+    Returns:
+        Why some were not measured, by trial.
     """
     latencies.progress.begin("latencies of trained weights", len(finalists))
+    failures: dict[str, str] = {}
     for trial in finalists:
         if is_stopping():
-            return
+            failures[trial.trial_id] = "the sweep was interrupted"
+            continue
         assert trial.checkpoint is not None
         config = TrialConfig.from_dict(trial.config)
         subject = Subject(config, locate(trial.checkpoint), trial.trial_id)
-        latencies.measure_trained(subject, samples, limits)
+        try:
+            latencies.measure_trained(subject, samples, limits)
+        except LatencyError as error:
+            failures[trial.trial_id] = str(error)
+    return failures

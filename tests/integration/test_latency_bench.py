@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,15 +59,6 @@ def test_each_model_is_measured_in_a_task_of_its_own(bench: NodeBench) -> None:
 def test_what_a_node_cannot_serve_is_said_here(bench: NodeBench) -> None:
     with pytest.raises(InputError, match="runtime must be one of"):
         bench.identify(Serving(runtime="abacus"))
-
-
-def test_a_checkpoint_that_the_node_does_not_reach_is_a_failure_of_the_model(
-    bench: NodeBench, tmp_path: Path
-) -> None:
-    figures: list[Any] = []
-    subject = Subject(CONFIGS[0], str(tmp_path / "none"), "trial_0000")
-    bench.measure(request([subject], Serving()), figures.append)
-    assert (figures[0].status, figures[0].trial_id) == ("failed", "trial_0000")
 
 
 def test_without_such_nodes_this_machine_measures(monkeypatch: pytest.MonkeyPatch) -> None:

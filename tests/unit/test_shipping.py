@@ -5,6 +5,7 @@ from sample_latency import FakeBench, SilentProgress, make_target
 
 from sweeps.latencies import Latencies
 from sweeps.shipping import finalist_limits, measure_finalists
+from trainables.latency import LatencyError
 from trainables.latency.blocks import MAX_TRIES, Limits
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
@@ -27,12 +28,12 @@ def test_all_tries_together_keep_to_the_time(seconds):
     assert 0 < limits.min_time_s <= limits.time_limit_s
 
 
-def ship(tmp_path, is_stopping):
-    bench = FakeBench()
+def ship(tmp_path, is_stopping=lambda: False, bench=None):
+    bench = bench or FakeBench()
     target = make_target(tmp_path / "cache")
     latencies = Latencies(TASK, target, bench, samples=None, progress=SilentProgress())
     latencies.measure([TrialConfig(width=4), TrialConfig(width=8)])
-    measure_finalists(
+    failures = measure_finalists(
         TRIALS,
         latencies,
         None,
@@ -40,11 +41,12 @@ def ship(tmp_path, is_stopping):
         locate=lambda checkpoint: f"/run/{checkpoint}",
         is_stopping=is_stopping,
     )
-    return bench, latencies
+    return bench, latencies, failures
 
 
 def test_each_finalist_is_measured_from_its_checkpoint(tmp_path):
-    bench, latencies = ship(tmp_path, lambda: False)
+    bench, latencies, failures = ship(tmp_path)
+    assert failures == {}
     subjects = [subject for request in bench.requests[1:] for subject in request.subjects]
     assert [(s.trial_id, s.checkpoint, s.config.width) for s in subjects] == [
         ("trial_0004", "/run/checkpoints/4", 4),
@@ -56,5 +58,18 @@ def test_each_finalist_is_measured_from_its_checkpoint(tmp_path):
 
 def test_none_is_begun_once_the_sweep_stops(tmp_path):
     answers = iter([False, True])
-    bench, _ = ship(tmp_path, lambda: next(answers))
+    bench, _, failures = ship(tmp_path, lambda: next(answers))
     assert len(bench.requests) == 2
+    assert failures == {"trial_0008": "the sweep was interrupted"}
+
+
+def test_one_whose_measuring_breaks_costs_no_other(tmp_path):
+    class Breaks(FakeBench):
+        def measure(self, request, on_figure):
+            if request.subjects[0].trial_id == "trial_0004":
+                raise LatencyError("hung")
+            super().measure(request, on_figure)
+
+    _, latencies, failures = ship(tmp_path, bench=Breaks())
+    assert failures == {"trial_0004": "hung"}
+    assert latencies.rows()[-1]["trial_id"] == "trial_0008"
