@@ -87,7 +87,7 @@ class SweepSpec:
     """Price of one worker, that is one GPU or one CPU worker [USD per hour]."""
 
     runtime: str = "eager"
-    """What serves the model, and so what latency is measured in: eager compiled aotinductor
+    """What serves the model, and so what latency is measured in: eager compiled aot_inductor
     onnxruntime openvino tensorrt"""
     precision: str = "fp32"
     """Arithmetic of the model that is served: fp32 bf16 fp16 int8, as the runtime offers; --fix
