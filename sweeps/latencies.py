@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from sweeps.latency_bench import Bench, Identity, Request
-from sweeps.serving import Target, identify
+from sweeps.serving import Target, identify, serving_words
 from trainables.errors import InputError
 from trainables.latency.blocks import Limits
 from trainables.latency.cache import KeptFigure, add_to_cache, read_cache, rescaled
@@ -65,7 +65,6 @@ class Latencies:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.target = target
-        self.num_measured = 0
         self._task = task
         self._bench = bench
         self._samples = samples
@@ -86,6 +85,7 @@ class Latencies:
                 serving: one.figure.nominal_reference_ms for (_, serving), one in self._kept.items()
             }
         self._used: dict[tuple[str, Serving], None] = {}  # in order
+        self._measured: set[str] = set()
         self._trained: list[LatencyFigure] = []
 
     def measure(self, configs: Iterable[TrialConfig]) -> None:
@@ -138,6 +138,11 @@ class Latencies:
         return len({architecture for architecture, _ in self._used})
 
     @property
+    def num_measured(self) -> int:
+        """How many of these were measured, and not looked up."""
+        return len(self._measured)
+
+    @property
     def device(self) -> str:
         """What the figures are of, in words."""
         devices = {self._kept[key].figure.device for key in self._used}
@@ -188,7 +193,7 @@ class Latencies:
             self._kept[key] = KeptFigure(figure, None, limits.min_time_s)
             new.append(self._kept[key])
             self._nominals_ms[serving] = figure.nominal_reference_ms or self._nominals_ms[serving]
-            self.num_measured += 1
+            self._measured.add(figure.architecture)
             self.progress.advance()
 
         subjects = [Subject(config) for config in models.values()]
@@ -239,8 +244,8 @@ def _missing(
     config = next(iter(unknown.values()))
     return InputError(
         f"--latency-device must be a machine with figures of every architecture, got {machine!r} "
-        f"without {len(unknown)} of {num_models} in {serving.runtime} {serving.precision}, batch "
-        f"{serving.batch_size}, {serving.num_threads} threads (such as {describe(config)}); "
+        f"without {len(unknown)} of {num_models} in {serving_words(serving)} (such as "
+        f"{describe(config)}); "
         f"{_how_to_import(machine)}"
     )
 

@@ -47,7 +47,7 @@ from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
-from sweeps.serving import target_of
+from sweeps.serving import serving_words, target_of
 from sweeps.shipping import finalist_limits, measure_finalists
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
@@ -391,7 +391,7 @@ def _say_latency(sweep: _Sweep) -> str:
     architectures = sweep.architectures
     latencies, configs = architectures.latencies, sweep.plan.architectures
     target = latencies.target
-    measured = f"{latencies.num_measured} measured now, others from {target.cache_path}"
+    measured = f"{latencies.num_measured} measured now; kept in {target.cache_path}"
     notes = {
         "failed": "can't run so and are refused",
         "uncertain": "uncertain, and not ranked by latency",
@@ -400,4 +400,4 @@ def _say_latency(sweep: _Sweep) -> str:
     counts = {status: architectures.num_of_status(configs, status) for status in notes}
     marked = [f"{count} {notes[status]}" for status, count in counts.items() if count]
     found = f"{latencies.num_architectures} architectures, {measured}"
-    return "; ".join([f"{target.words} on {latencies.device}: {found}", *marked])
+    return "; ".join([f"{serving_words(target.serving)} on {latencies.device}: {found}", *marked])

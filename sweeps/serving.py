@@ -53,15 +53,6 @@ class Target:
         """What is asked for, then what it may fall back to."""
         return (self.serving,) if self.fallback is None else (self.serving, self.fallback)
 
-    @property
-    def words(self) -> str:
-        """How models are served, in words."""
-        serving = self.serving
-        return (
-            f"{serving.runtime} {serving.precision}, batch {serving.batch_size}, "
-            f"{serving.num_threads} threads"
-        )
-
     def to_dict(self) -> dict[str, Any]:
         """Return it as `sweep.json` has it."""
         return {
@@ -72,6 +63,15 @@ class Target:
             "percentile": self.slo.percentile,
             "price_usd_per_hour": self.price_usd_per_hour,
         }
+
+
+def serving_words(serving: Serving) -> str:
+    """Return a way of serving in words, without the device."""
+    plural = "" if serving.num_threads == 1 else "s"
+    return (
+        f"{serving.runtime} {serving.precision}, batch {serving.batch_size}, "
+        f"{serving.num_threads} thread{plural}"
+    )
 
 
 def target_of(spec: SweepSpec) -> Target:

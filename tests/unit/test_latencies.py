@@ -190,7 +190,7 @@ def test_figures_of_another_machine_come_from_the_cache_alone(tmp_path):
         latencies.measure(BOTH)
     assert str(caught.value) == (
         "--latency-device must be a machine with figures of every architecture, got 'pi5' without "
-        "1 of 2 in eager fp32, batch 1, 1 threads (such as model resnet8, width 8); run this "
+        "1 of 2 in eager fp32, batch 1, 1 thread (such as model resnet8, width 8); run this "
         "command there with --trials 1 --latency-device cpu --latency-cache FILE, then here: "
         "python -m trainables.latency import FILE pi5"
     )

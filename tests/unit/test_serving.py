@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from sample_latency import FakeBench, make_target
 
-from sweeps.serving import identify, target_of
+from sweeps.serving import identify, serving_words, target_of
 from sweeps.slo import Slo
 from sweeps.spec import SweepSpec
 from trainables.errors import InputError
@@ -24,7 +24,7 @@ def test_the_flags_say_how_models_are_served():
     assert target.fallback.runtime == "eager"
     assert target.servings == (target.serving, target.fallback)
     assert (target.slo, target.machine, target.cache_path) == (Slo(5.0, 99), None, Path("figures"))
-    assert target.words == "openvino int8, batch 8, 1 threads"
+    assert serving_words(target.serving) == "openvino int8, batch 8, 1 thread"
     assert target.to_dict() == {
         "runtime": "openvino", "precision": "int8", "batch_size": 8, "num_threads": 1,
         "device": "cuda", "fallback_runtime": "eager", "machine": None, "slo_ms": 5.0,
