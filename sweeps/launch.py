@@ -26,7 +26,6 @@ from analysis.records import (
     SWEEP_FILE,
 )
 from sweeps.architectures import Architectures
-from sweeps.bench_nodes import choose_bench
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.draw import DrawnTrial, draw_trials, tell_refusals
@@ -37,9 +36,9 @@ from sweeps.finalists import (
     robustness_rows,
 )
 from sweeps.gangs import hold_gangs
-from sweeps.latencies import Latencies
 from sweeps.latency_progress import LatencyProgress
-from sweeps.latency_samples import calibration_samples, num_evaluated, shipping_samples
+from sweeps.latency_samples import shipping_samples
+from sweeps.measuring import describe_serving, measure_architectures, say_latencies
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
@@ -47,7 +46,6 @@ from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
-from sweeps.serving import serving_words, target_of
 from sweeps.shipping import finalist_limits, measure_finalists
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
@@ -121,7 +119,7 @@ def launch(spec: SweepSpec) -> int:
         sweep = _prepare(spec, nodes, folder, console)
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
-        content |= {"serving": _describe_serving(sweep)}
+        content |= {"serving": describe_serving(sweep.architectures.latencies, sweep.data)}
         folder.create()
         folder.write_json(SWEEP_FILE, content)
         folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.latencies.rows())
@@ -160,38 +158,9 @@ def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Con
     plan = plan_sweep(spec, gangs, data, limit)
     if spec.address is None:
         check_hardware(plan)  # a cluster's workers aren't the machine that we run on
-    architectures = _measure_architectures(plan, data, console)
+    architectures = measure_architectures(plan, data, console)
     trials = draw_trials(plan, architectures.refusal)
     return _Sweep(plan, data, note, nodes, architectures, trials, folder)
-
-
-def _measure_architectures(plan: SweepPlan, data: SplitData, console: Console) -> Architectures:
-    """Find size and latency of every architecture of the space."""
-    target = target_of(plan.spec)
-    progress = LatencyProgress(console)
-    try:
-        latencies = Latencies(
-            data.task,
-            target,
-            choose_bench(progress.waiting),
-            samples=calibration_samples(data) if target.serving.precision == "int8" else None,
-            progress=progress,
-        )
-        architectures = Architectures(data.task, latencies)
-        architectures.measure(plan.architectures)
-    finally:
-        progress.end()
-    return architectures
-
-
-def _describe_serving(sweep: _Sweep) -> dict[str, Any]:
-    """Return how models will be served and were measured, as `sweep.json` has it."""
-    latencies = sweep.architectures.latencies
-    return {
-        **latencies.target.to_dict(),
-        "measured_on": latencies.device,
-        "num_evaluated": num_evaluated(sweep.data),
-    }
 
 
 def _recorder(sweep: _Sweep) -> SweepRecorder:
@@ -341,11 +310,11 @@ def _measure_finalists(
     sweep: _Sweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
 ) -> None:
     """Measure the latency of the finalists' trained weights, and write it down."""
-    seconds, latencies = sweep.plan.spec.finalist_latency_seconds, sweep.architectures.latencies
-    machine = latencies.target.machine
-    if not seconds or stop.is_set():
+    if not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
         return
-    if machine is not None:
+    latencies = sweep.architectures.latencies
+    if latencies.target.machine is not None:
+        machine = latencies.target.machine
         shown.print(f"finalists are not measured again: that must be done on {machine}")
         return
     latencies.progress = progress = LatencyProgress(shown)
@@ -354,7 +323,7 @@ def _measure_finalists(
             finalists,
             latencies,
             shipping_samples(sweep.data),
-            finalist_limits(seconds),
+            finalist_limits(sweep.plan.spec.finalist_latency_seconds),
             locate=sweep.folder.locate,
             is_stopping=stop.is_set,
         )
@@ -379,25 +348,8 @@ def _say_plan(console: Console, sweep: _Sweep) -> None:
         f"{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
-        f"latency    {_say_latency(sweep)}",
+        f"latency    {say_latencies(sweep.architectures, plan.architectures)}",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         f"run folder {sweep.folder.path}",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _say_latency(sweep: _Sweep) -> str:
-    """Tell how latencies were found, and which of them say less than they should."""
-    architectures = sweep.architectures
-    latencies, configs = architectures.latencies, sweep.plan.architectures
-    target = latencies.target
-    measured = f"{latencies.num_measured} measured now; kept in {target.cache_path}"
-    notes = {
-        "failed": "can't run so and are refused",
-        "uncertain": "uncertain, and not ranked by latency",
-        "undecided": "undecided against the SLO: they train",
-    }
-    counts = {status: architectures.num_of_status(configs, status) for status in notes}
-    marked = [f"{count} {notes[status]}" for status, count in counts.items() if count]
-    found = f"{latencies.num_architectures} architectures, {measured}"
-    return "; ".join([f"{serving_words(target.serving)} on {latencies.device}: {found}", *marked])
