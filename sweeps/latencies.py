@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from sweeps.latency_bench import Bench, Identity, Request
+from sweeps.latency_progress import LatencyProgress
 from sweeps.serving import Target, identify, serving_words
 from trainables.errors import InputError
 from trainables.latency.blocks import Limits
@@ -24,18 +25,6 @@ FIRST_LIMITS: Final = Limits()
 REPEATS: Final = ((5.0, Limits(2.0, 6.0)), (15.0, Limits(5.0, 10.0)))
 """What is uncertain, or does not tell whether the SLO is met, is measured again: after a pause
 [seconds] for whatever disturbed it to pass, and longer."""
-
-
-class MeasuringProgress(Protocol):
-    """Shows how far measuring is."""
-
-    def begin(self, what: str, num_models: int) -> None:
-        """Show that models are measured."""
-        ...
-
-    def advance(self) -> None:
-        """Show that one more is."""
-        ...
 
 
 class Latencies:
@@ -61,7 +50,7 @@ class Latencies:
         bench: Bench,
         *,
         samples: Samples | None,
-        progress: MeasuringProgress,
+        progress: LatencyProgress,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.target = target
@@ -188,11 +177,12 @@ class Latencies:
         def enter(figure: LatencyFigure) -> None:
             key = (figure.architecture, serving)
             old = self._kept.get(key)
-            if old is not None and old.figure.status == "exact" and figure.status != "exact":
+            if figure.status == "exact":
+                self._nominals_ms[serving] = figure.nominal_reference_ms
+            elif old is not None and old.figure.status == "exact":
                 figure = old.figure  # it was measured well once
             self._kept[key] = KeptFigure(figure, None, limits.min_time_s)
             new.append(self._kept[key])
-            self._nominals_ms[serving] = figure.nominal_reference_ms or self._nominals_ms[serving]
             self._measured.add(figure.architecture)
             self.progress.advance()
 
@@ -245,8 +235,7 @@ def _missing(
     return InputError(
         f"--latency-device must be a machine with figures of every architecture, got {machine!r} "
         f"without {len(unknown)} of {num_models} in {serving_words(serving)} (such as "
-        f"{describe(config)}); "
-        f"{_how_to_import(machine)}"
+        f"{describe(config)}); {_how_to_import(machine)}"
     )
 
 

@@ -28,6 +28,11 @@ class LatencyProgress:
         self._started_s = self._printed_s = clock()
         self._what, self._num_done, self._num_models = "", 0, 0
 
+    def show_on(self, console: Console) -> None:
+        """Go on with another console."""
+        self.end()
+        self._console = console
+
     def begin(self, what: str, num_models: int) -> None:
         """Show that models are measured."""
         self._what, self._num_done, self._num_models = what, 0, num_models

@@ -36,7 +36,6 @@ from sweeps.finalists import (
     robustness_rows,
 )
 from sweeps.gangs import hold_gangs
-from sweeps.latency_progress import LatencyProgress
 from sweeps.latency_samples import shipping_samples
 from sweeps.measuring import describe_serving, measure_architectures, say_latencies
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
@@ -317,7 +316,7 @@ def _measure_finalists(
         machine = latencies.target.machine
         shown.print(f"finalists are not measured again: that must be done on {machine}")
         return
-    latencies.progress = progress = LatencyProgress(shown)
+    latencies.progress.show_on(shown)
     try:
         failures = measure_finalists(
             finalists,
@@ -328,7 +327,7 @@ def _measure_finalists(
             is_stopping=stop.is_set,
         )
     finally:
-        progress.end()
+        latencies.progress.end()
     for trial_id, why in failures.items():
         shown.print(f"{trial_id} was not measured again: {why}", markup=False)
     sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())

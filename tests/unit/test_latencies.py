@@ -128,6 +128,17 @@ def test_a_figure_that_was_exact_is_not_lost_to_a_noisy_repeat(tmp_path):
     assert len(read_cache(tmp_path / "cache")) == 1
 
 
+def test_a_noisy_repeat_does_not_change_the_scale(tmp_path):
+    make_latencies(tmp_path, FakeBench(nominal_ms=1.0, spreads=(0.2,))).measure([LARGE])
+    add_to_cache(tmp_path / "cache", [replace(read_cache(tmp_path / "cache")[0], min_time_s=0.5)])
+    bench = FakeBench(statuses=("uncertain",), nominal_ms=9.0)
+    bench.identify = lambda serving: replace(IDENTITY, nominal_ms=2.0)
+    latencies = make_latencies(tmp_path, bench, slo=Slo(1.5))
+    latencies.measure([LARGE])
+    assert bench.measured == [8] * len(REPEATS)
+    assert (latencies.figure(LARGE).status, latencies.figure(LARGE).latency_ms) == ("exact", 1.6)
+
+
 def test_what_cannot_run_goes_on_in_the_fallback_if_there_is_one(tmp_path):
     serving = Serving(runtime="openvino")
     bench = FakeBench(cannot=("openvino",))

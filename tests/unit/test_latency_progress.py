@@ -39,3 +39,12 @@ def test_in_a_terminal_one_line_lives_and_goes():
     progress.end()
     progress.end()
     assert "measuring latencies" in file.getvalue()
+
+
+def test_it_goes_on_with_another_console():
+    files = io.StringIO(), io.StringIO()
+    progress = LatencyProgress(Console(file=files[0]), Clock())
+    progress.show_on(Console(file=files[1]))
+    progress.waiting()
+    assert files[0].getvalue() == ""
+    assert "waiting" in files[1].getvalue()
