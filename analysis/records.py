@@ -11,8 +11,11 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 2
-"""2 added scores, complexity and test figures; what an older run lacks is read as null."""
+SCHEMA_VERSION = 3
+"""3 added what is told of a latency, 2 scores, complexity and test figures.
+
+What an older run lacks is read as null.
+"""
 
 SWEEP_FILE = "sweep.json"
 RESULTS_FILE = "results.parquet"
@@ -37,6 +40,14 @@ TrialStatus = Literal[
 TRIAL_STATUSES: tuple[str, ...] = get_args(TrialStatus)
 RANKED_STATUSES: tuple[str, ...] = ("completed", "stopped", "interrupted", "running", "paused")
 """Statuses whose last reported values are those of real, saved weights."""
+
+LatencyStatus = Literal[
+    "exact",
+    "undecided",  # exact, but its interval does not tell whether the SLO is met
+    "uncertain",  # measured, and not to be ranked by
+    "failed",  # the model could not run as it would be served
+]
+LATENCY_STATUSES: tuple[str, ...] = get_args(LatencyStatus)
 
 SCORE_NAMES = (
     "loss",  # mean cross-entropy over samples, nats
@@ -135,7 +146,14 @@ TRIALS_SCHEMA = pa.schema(
         pa.field("val_roc_curve", pa.list_(ROC_CURVE_TYPE)),
         pa.field("generalisation_gap", pa.float64()),
         *EFFICIENCY,
-        pa.field("latency_p50_ms", pa.float64()),
+        # Of its architecture, with random weights; null where it is not exact.
+        pa.field("latency_ms", pa.float64()),  # of the shortest call, as on a quiet host
+        pa.field("latency_p50_ms", pa.float64()),  # as the host was
+        pa.field("latency_p95_ms", pa.float64()),
+        pa.field("latency_p99_ms", pa.float64()),
+        pa.field("latency_status", pa.string()),  # one of LATENCY_STATUSES
+        pa.field("latency_runtime", pa.string()),  # the fallback's where the sweep's can't run it
+        pa.field("serving_usd_per_million", pa.float64()),  # inferences; null without a price
         pa.field("gang_seconds", pa.float64()),
         pa.field("gpu_seconds", pa.float64()),
         pa.field("cost_usd", pa.float64()),
@@ -154,14 +172,51 @@ LATENCY_SCHEMA = pa.schema(
         pa.field("batch_size", pa.int32(), nullable=False),
         pa.field("num_threads", pa.int32(), nullable=False),
         pa.field("device", pa.string(), nullable=False),
-        pa.field("p50_ms", pa.float64()),
-        pa.field("p95_ms", pa.float64()),
-        pa.field("p99_ms", pa.float64()),
-        pa.field("p50_low_ms", pa.float64()),  # 95 % interval of the median
+        pa.field("versions", pa.string()),  # of Torch and the runtime's packages
+        pa.field("trial_id", pa.string()),  # whose trained weights were measured; null: random ones
+        pa.field(
+            "latency_ms", pa.float64()
+        ),  # of the shortest call, as on a quiet host: to rank by
+        pa.field("latency_low_ms", pa.float64()),
+        pa.field("latency_high_ms", pa.float64()),
+        pa.field("p50_ms", pa.float64()),  # as the host was; each quantile with its 95 % interval
+        pa.field("p50_low_ms", pa.float64()),
         pa.field("p50_high_ms", pa.float64()),
-        pa.field("num_samples", pa.int32()),
-        pa.field("torch_version", pa.string()),
+        pa.field(
+            "p95_ms", pa.float64()
+        ),  # of calls that were not preempted; null where too few tell
+        pa.field("p95_low_ms", pa.float64()),
+        pa.field("p95_high_ms", pa.float64()),
+        pa.field("p99_ms", pa.float64()),
+        pa.field("p99_low_ms", pa.float64()),
+        pa.field("p99_high_ms", pa.float64()),
+        pa.field("status", pa.string()),  # exact, uncertain (not to be ranked by) or failed
+        pa.field("reason", pa.string()),  # why it is uncertain or failed
+        pa.field("reference_ratio", pa.float64()),  # to the shortest call of the reference network
+        pa.field("min_ms", pa.float64()),
+        pa.field("reference_min_ms", pa.float64()),
+        pa.field(
+            "nominal_reference_ms", pa.float64()
+        ),  # of the reference network on the quiet host
+        pa.field("num_tries", pa.int32()),
+        pa.field("num_samples", pa.int32()),  # calls timed
+        pa.field("clean_fraction", pa.float64()),  # of these, not preempted
+        pa.field("governor", pa.string()),  # of the CPU's clock rate
+        pa.field("tail_reason", pa.string()),  # why there is no p95 and p99
+        pa.field("throughput_per_s", pa.float64()),  # samples, at this batch size
+        pa.field("peak_memory_bytes", pa.int64()),  # that loading and calling the model added
+        pa.field("artefact_bytes", pa.int64()),  # on disk
+        pa.field(
+            "cold_start_ms", pa.float64()
+        ),  # from the file to the first answer, in a fresh process
+        pa.field(
+            "max_difference", pa.float64()
+        ),  # of logits from eager fp32's, as a fraction of the largest
+        pa.field("agreement_fraction", pa.float64()),  # of samples with eager fp32's class
+        pa.field("accuracy", pa.float64()),  # of the very artefact that was timed
+        pa.field("fp32_accuracy", pa.float64()),  # of eager fp32 on the same samples
         pa.field("measured_unix_s", pa.float64()),
+        pa.field("measure_seconds", pa.float64()),  # that the measuring took
     ]
 )
 

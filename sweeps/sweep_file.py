@@ -16,7 +16,7 @@ from sweeps.plan import SweepPlan
 from sweeps.resources import Node
 from sweeps.space_table import describe_space
 from trainables.data.dataset import SplitData
-from trainables.latency.figure import processor_name
+from trainables.latency.host import processor_name
 
 PACKAGES: Final = (
     "paretune", "torch", "torchvision", "torchmetrics", "captum", "ray", "pyarrow", "numpy",

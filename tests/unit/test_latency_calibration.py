@@ -1,7 +1,7 @@
 import pytest
 
 from trainables.latency.blocks import Series, TimedCall
-from trainables.latency.calibration import Nominal, calibrate, tail_ms
+from trainables.latency.calibration import Nominal, calibrate
 
 NOMINAL = Nominal(1.0, is_stable=True)
 
@@ -27,9 +27,9 @@ def calibrated(target, reference=None, nominal=NOMINAL, num_threads=1):
 def test_load_that_slows_both_leaves_the_figure_alone():
     quiet = calibrated(series([2.0] * 5), series([1.0] * 5))
     loaded = calibrated(series([3.0] * 5), series([1.5] * 5))
-    assert quiet.calibrated_ms == loaded.calibrated_ms == 2.0
-    assert (quiet.min_ms, loaded.min_ms) == (2.0, 3.0)
-    assert loaded.reference_ratio == 2.0
+    assert quiet["latency_ms"] == loaded["latency_ms"] == 2.0
+    assert (quiet["min_ms"], loaded["min_ms"]) == (2.0, 3.0)
+    assert loaded["reference_ratio"] == 2.0
 
 
 def test_the_interval_is_that_of_the_five_smallest():
@@ -38,24 +38,32 @@ def test_the_interval_is_that_of_the_five_smallest():
         series([1.0, 1.0, 1.0, 1.0, 1.01, 9.0]),
         Nominal(3.0, is_stable=True),
     )
-    assert found.calibrated_low_ms == pytest.approx(6.0 / 1.01)
-    assert found.calibrated_ms == pytest.approx(6.0)
-    assert found.calibrated_high_ms == pytest.approx(6.06)
+    assert found["latency_low_ms"] == pytest.approx(6.0 / 1.01)
+    assert found["latency_ms"] == pytest.approx(6.0)
+    assert found["latency_high_ms"] == pytest.approx(6.06)
 
 
-def test_stable_is_what_is_stable_in_all_three():
+def test_a_figure_is_exact_where_all_three_are_stable():
     quiet, noisy = series([1.0] * 5), series([1.0, 1.1, 1.2, 1.3, 1.4])
-    assert calibrated(quiet, quiet).is_stable
-    assert not calibrated(noisy, quiet).is_stable
-    assert not calibrated(quiet, noisy).is_stable
-    assert not calibrated(quiet, quiet, Nominal(1.0, is_stable=False)).is_stable
+    found = calibrated(quiet, quiet)
+    assert (found["status"], found["reason"]) == ("exact", None)
+    for target, reference, nominal, words in (
+        (noisy, quiet, NOMINAL, "calls of the model did not agree in 1 tries"),
+        (quiet, noisy, NOMINAL, "calls of the reference network did not agree"),
+        (noisy, noisy, NOMINAL, "calls of the model and the reference network did not agree"),
+        (quiet, quiet, Nominal(1.0, is_stable=False), "did not agree when its time was taken"),
+    ):
+        found = calibrated(target, reference, nominal)
+        assert found["status"] == "uncertain"
+        assert words in found["reason"]
 
 
 def test_the_tail_is_that_of_calls_that_were_not_preempted():
-    target = series([1.0] * 5, num_calls=1000, num_preempted=200)
-    found = calibrated(target)
-    assert (found.tail_reason, found.clean_fraction) == (None, 0.8)
-    assert tail_ms(target, found) == (2.0, 2.0)
+    found = calibrated(series([1.0] * 5, num_calls=1000, num_preempted=200))
+    assert (found["tail_reason"], found["clean_fraction"]) == (None, 0.8)
+    assert (found["p95_low_ms"], found["p95_ms"], found["p95_high_ms"]) == (2.0, 2.0, 2.0)
+    assert (found["p99_low_ms"], found["p99_ms"], found["p99_high_ms"]) == (2.0, 2.0, 2.0)
+    assert found["p50_low_ms"] <= found["p50_ms"] <= found["p50_high_ms"]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +78,9 @@ def test_the_tail_is_that_of_calls_that_were_not_preempted():
 )
 def test_there_is_no_tail_without_a_reason_to_trust_it(target, num_threads, reason):
     found = calibrated(target, num_threads=num_threads)
-    assert reason in found.tail_reason
-    assert tail_ms(target, found) == (None, None)
+    assert reason in found["tail_reason"]
+    assert "p99_ms" not in found
 
 
 def test_the_least_calls_make_a_tail():
-    target = series([1.0] * 5, num_calls=662)
-    assert calibrated(target).tail_reason is None
+    assert calibrated(series([1.0] * 5, num_calls=662))["tail_reason"] is None

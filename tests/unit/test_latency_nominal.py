@@ -4,7 +4,7 @@ import pytest
 
 from trainables.errors import InputError
 from trainables.latency import nominal
-from trainables.latency.figure import host_device
+from trainables.latency.host import device_name
 from trainables.latency.nominal import keep_nominal_ms, nominal_path, read_nominal_ms
 
 
@@ -19,7 +19,7 @@ def test_the_first_time_that_is_kept_prevails():
     assert keep_nominal_ms(1, 0.7) == 0.7
     assert keep_nominal_ms(1, 0.6) == 0.7
     assert read_nominal_ms(1) == 0.7
-    assert json.loads(nominal_path(1).read_text())["device"] == host_device()
+    assert json.loads(nominal_path(1).read_text())["device"] == device_name()
 
 
 def test_of_two_at_once_the_first_prevails(monkeypatch):
@@ -29,11 +29,11 @@ def test_of_two_at_once_the_first_prevails(monkeypatch):
     assert keep_nominal_ms(1, 0.6) == 0.7
 
 
-@pytest.mark.parametrize("name", ["host_device", "torch_version"])
+@pytest.mark.parametrize("name", ["device_name", "torch_version"])
 def test_what_the_time_depends_on_has_a_time_of_its_own(name, monkeypatch):
     keep_nominal_ms(1, 0.7)
     assert read_nominal_ms(2) is None
-    monkeypatch.setattr(nominal, name, lambda: "other")
+    monkeypatch.setattr(nominal, name, lambda *_: "other")
     assert read_nominal_ms(1) is None
 
 

@@ -174,7 +174,7 @@ class Broken:
 
 
 def test_a_runtime_that_computes_something_else_fails(monkeypatch):
-    monkeypatch.setitem(RUNTIMES, "broken", RuntimeEntry(f"{__name__}:Broken", "fp32"))
+    monkeypatch.setitem(RUNTIMES, "broken", RuntimeEntry(f"{__name__}:Broken"))
     with pytest.raises(LatencyError, match=r"broken must compute logits within .* of eager's"):
         load_checked("broken", nn.Linear(2, 2).eval(), torch.ones(1, 2))
 

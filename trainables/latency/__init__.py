@@ -1,4 +1,4 @@
-"""Inference latency of an architecture, measured alone in a fresh process. Imports no Torch."""
+"""Inference latency of a model, measured alone in a fresh process. Imports no Torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ class RuntimeEntry(NamedTuple):
 
     Attributes:
         target: module:class of a `trainables.latency.protocol.Runtime`.
-        precision: of its arithmetic.
+        precisions: of its arithmetic.
+        devices: that it runs on.
         extra: of this distribution, that installs what the runtime needs; empty: nothing.
         modules: that the extra installs and the runtime imports.
     """
 
     target: str
-    precision: str
+    precisions: tuple[str, ...] = ("fp32",)
+    devices: tuple[str, ...] = ("cpu",)
     extra: str = ""
     modules: tuple[str, ...] = ()
 
@@ -30,13 +32,13 @@ _HERE = "trainables.latency"
 _ONNX = ("onnx", "onnxscript")
 
 RUNTIMES: Mapping[str, RuntimeEntry] = {
-    "eager": RuntimeEntry(f"{_HERE}.eager:EagerRuntime", "fp32"),
-    "compiled": RuntimeEntry(f"{_HERE}.compiled:CompiledRuntime", "fp32"),
+    "eager": RuntimeEntry(f"{_HERE}.eager:EagerRuntime"),
+    "compiled": RuntimeEntry(f"{_HERE}.compiled:CompiledRuntime"),
     "onnxruntime": RuntimeEntry(
-        f"{_HERE}.onnx_runtime:OnnxRuntime", "fp32", "onnx", (*_ONNX, "onnxruntime")
+        f"{_HERE}.onnx_runtime:OnnxRuntime", extra="onnx", modules=(*_ONNX, "onnxruntime")
     ),
     "openvino": RuntimeEntry(
-        f"{_HERE}.openvino_runtime:OpenVinoRuntime", "fp32", "openvino", (*_ONNX, "openvino")
+        f"{_HERE}.openvino_runtime:OpenVinoRuntime", extra="openvino", modules=(*_ONNX, "openvino")
     ),
 }
 """By name."""

@@ -4,49 +4,14 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
+from typing import Any
 
 from trainables.latency.blocks import Series
-from trainables.latency.figure import cpu_governor, quantile
+from trainables.latency.order_statistics import quantile, quantile_interval
 
 _MIN_CLEAN_CALLS = 662
 _MIN_CLEAN_FRACTION = 0.7
 _MIN_CPU_FRACTION = 0.5
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What a latency is on this host when it is quiet, whatever the host does now.
-
-    Figures are comparable where `nominal_reference_ms` is the same, and `reference_ratio` always
-    is on one kind of processor: multiply it by any nominal time.
-
-    Attributes:
-        calibrated_ms: reference_ratio x nominal_reference_ms.
-        calibrated_low_ms: with the fifth smallest block minimum of the reference.
-        calibrated_high_ms: with the fifth smallest block minimum of the target.
-        reference_ratio: min_ms / reference_min_ms.
-        min_ms: the target's shortest call.
-        reference_min_ms: the reference network's shortest call, measured in turn with it.
-        nominal_reference_ms: the reference network's shortest call when the host is quiet.
-        is_stable: the shortest calls of both agree. A figure that isn't must not be ranked.
-        num_tries: taken to get there.
-        clean_fraction: of the target's calls, not preempted; None where the system doesn't say.
-        governor: of the CPU's clock rate; None where the system doesn't tell.
-        tail_reason: why there is no p95 and p99; None where there are.
-    """
-
-    calibrated_ms: float
-    calibrated_low_ms: float
-    calibrated_high_ms: float
-    reference_ratio: float
-    min_ms: float
-    reference_min_ms: float
-    nominal_reference_ms: float
-    is_stable: bool
-    num_tries: int
-    clean_fraction: float | None
-    governor: str | None
-    tail_reason: str | None
 
 
 @dataclass(frozen=True)
@@ -64,32 +29,61 @@ class Nominal:
 
 def calibrate(
     target: Series, reference: Series, nominal: Nominal, *, num_tries: int, num_threads: int
-) -> Calibration:
-    """Return the calibrated figure of a target that was timed in turn with the reference."""
+) -> dict[str, Any]:
+    """Return what a `LatencyFigure` says of a model timed in turn with the reference network.
+
+    Returns:
+        Its status, its times and what led to them, by the names of its fields.
+    """
     target_ms, reference_ms = target.smallest_ms(), reference.smallest_ms()
     clean_fraction = _clean_fraction(target)
-    return Calibration(
-        calibrated_ms=target_ms[0] / reference_ms[0] * nominal.reference_ms,
-        calibrated_low_ms=target_ms[0] / reference_ms[-1] * nominal.reference_ms,
-        calibrated_high_ms=target_ms[-1] / reference_ms[0] * nominal.reference_ms,
-        reference_ratio=target_ms[0] / reference_ms[0],
-        min_ms=target_ms[0],
-        reference_min_ms=reference_ms[0],
-        nominal_reference_ms=nominal.reference_ms,
-        is_stable=target.is_stable() and reference.is_stable() and nominal.is_stable,
-        num_tries=num_tries,
-        clean_fraction=clean_fraction,
-        governor=cpu_governor(),
-        tail_reason=_tail_reason(target, clean_fraction, num_threads),
-    )
+    tail_reason = _tail_reason(target, clean_fraction, num_threads)
+    reason = _unstable_reason(target, reference, nominal, num_tries)
+    figures = {
+        "status": "exact" if reason is None else "uncertain",
+        "reason": reason,
+        "latency_ms": target_ms[0] / reference_ms[0] * nominal.reference_ms,
+        "latency_low_ms": target_ms[0] / reference_ms[-1] * nominal.reference_ms,
+        "latency_high_ms": target_ms[-1] / reference_ms[0] * nominal.reference_ms,
+        "reference_ratio": target_ms[0] / reference_ms[0],
+        "min_ms": target_ms[0],
+        "reference_min_ms": reference_ms[0],
+        "nominal_reference_ms": nominal.reference_ms,
+        "num_tries": num_tries,
+        "num_samples": len(target.calls),
+        "clean_fraction": clean_fraction,
+        "tail_reason": tail_reason,
+        **_quantiles("p50", 0.5, [call.wall_ms for call in target.calls]),
+    }
+    if tail_reason is None:
+        clean_ms = [call.wall_ms for call in target.calls if call.is_preempted is False]
+        figures |= _quantiles("p95", 0.95, clean_ms) | _quantiles("p99", 0.99, clean_ms)
+    return figures
 
 
-def tail_ms(target: Series, calibration: Calibration) -> tuple[float | None, float | None]:
-    """Return p95 and p99 of the calls that were not preempted, or None where they say nothing."""
-    if calibration.tail_reason is not None:
-        return None, None
-    clean_ms = sorted(call.wall_ms for call in target.calls if call.is_preempted is False)
-    return quantile(clean_ms, 0.95), quantile(clean_ms, 0.99)
+def _quantiles(name: str, fraction: float, samples_ms: list[float]) -> dict[str, float]:
+    ordered = sorted(samples_ms)
+    low_ms, high_ms = quantile_interval(ordered, fraction)
+    return {
+        f"{name}_ms": quantile(ordered, fraction),
+        f"{name}_low_ms": low_ms,
+        f"{name}_high_ms": high_ms,
+    }
+
+
+def _unstable_reason(
+    target: Series, reference: Series, nominal: Nominal, num_tries: int
+) -> str | None:
+    if not nominal.is_stable:
+        return "the reference network's shortest calls did not agree when its time was taken"
+    noisy = [
+        name
+        for name, series in (("the model", target), ("the reference network", reference))
+        if not series.is_stable()
+    ]
+    if noisy:
+        return f"the shortest calls of {' and '.join(noisy)} did not agree in {num_tries} tries"
+    return None
 
 
 def _clean_fraction(target: Series) -> float | None:

@@ -1,21 +1,16 @@
-"""A latency figure, and the statistics it is made of. Needs no Torch."""
+"""A latency figure: all that is known of one model in one way of serving. Needs no Torch."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import math
-import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from typing import Literal
 
-_MAX_EXACT = 2000
+Status = Literal["exact", "uncertain", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatencyFigure:
-    """One measurement: a row of the run folder's latency table.
+    """One measurement: a row of the latency table. What was not measured is None.
 
     Attributes:
         architecture: fingerprint.
@@ -24,15 +19,37 @@ class LatencyFigure:
         precision: of the runtime's arithmetic.
         batch_size: samples per call.
         num_threads: that the call may use.
-        device: `cpu` with the processor's name.
-        p50_ms: the median.
-        p95_ms: of the calls that were not preempted; None if they are too few to tell.
+        device: `cpu` or `cuda`, with its name.
+        versions: of Torch and of the runtime's packages.
+        trial_id: whose trained weights were measured; None: random ones.
+        latency_ms: what the shortest call takes when the host is quiet, whatever it did meanwhile:
+            reference_ratio x nominal_reference_ms. To rank by.
+        latency_low_ms: with the fifth smallest block minimum of the reference.
+        latency_high_ms: with the fifth smallest block minimum of the model.
+        p50_ms: the median of all calls, as the host was; each quantile with its 95 % interval.
+        p95_ms: of the calls that were not preempted; None where they say nothing.
         p99_ms: likewise.
-        p50_low_ms: lower end of the median's 95 % interval.
-        p50_high_ms: its upper end.
+        status: `exact`; `uncertain`: measured, but not to be ranked by; `failed`: not measured.
+        reason: why it is uncertain or failed; None for exact.
+        reference_ratio: min_ms / reference_min_ms; comparable on one kind of processor.
+        min_ms: the model's shortest call.
+        reference_min_ms: the reference network's shortest call, timed in turn with it.
+        nominal_reference_ms: the reference network's shortest call when the host is quiet.
+        num_tries: taken until the shortest calls agreed.
         num_samples: calls timed.
-        torch_version: of the installed distribution.
+        clean_fraction: of these, not preempted; None where the system doesn't say.
+        governor: of the CPU's clock rate; None where the system doesn't tell.
+        tail_reason: why there is no p95 and p99.
+        throughput_per_s: samples per second at this batch size: by latency_ms.
+        peak_memory_bytes: that loading and calling the model added to the process.
+        artefact_bytes: of what is shipped, on disk.
+        cold_start_ms: from the artefact on disk to the first answer, in a fresh process.
+        max_difference: of the logits from eager fp32's, as a fraction of the largest.
+        agreement_fraction: of the samples with eager fp32's predicted class.
+        accuracy: of what was timed, on the evaluation samples.
+        fp32_accuracy: of eager fp32 on the same.
         measured_unix_s: when.
+        measure_seconds: that the measuring took, with all that led to it.
     """
 
     architecture: str
@@ -42,83 +59,38 @@ class LatencyFigure:
     batch_size: int
     num_threads: int
     device: str
-    p50_ms: float
-    p95_ms: float | None
-    p99_ms: float | None
-    p50_low_ms: float
-    p50_high_ms: float
-    num_samples: int
-    torch_version: str
+    versions: str
+    trial_id: str | None = None
+    latency_ms: float | None = None
+    latency_low_ms: float | None = None
+    latency_high_ms: float | None = None
+    p50_ms: float | None = None
+    p50_low_ms: float | None = None
+    p50_high_ms: float | None = None
+    p95_ms: float | None = None
+    p95_low_ms: float | None = None
+    p95_high_ms: float | None = None
+    p99_ms: float | None = None
+    p99_low_ms: float | None = None
+    p99_high_ms: float | None = None
+    status: Status
+    reason: str | None = None
+    reference_ratio: float | None = None
+    min_ms: float | None = None
+    reference_min_ms: float | None = None
+    nominal_reference_ms: float | None = None
+    num_tries: int | None = None
+    num_samples: int | None = None
+    clean_fraction: float | None = None
+    governor: str | None = None
+    tail_reason: str | None = None
+    throughput_per_s: float | None = None
+    peak_memory_bytes: int | None = None
+    artefact_bytes: int | None = None
+    cold_start_ms: float | None = None
+    max_difference: float | None = None
+    agreement_fraction: float | None = None
+    accuracy: float | None = None
+    fp32_accuracy: float | None = None
     measured_unix_s: float
-
-
-def quantile(ordered: Sequence[float], fraction: float) -> float:
-    """Return the smallest sample that at least `fraction` of all do not exceed (nearest rank).
-
-    Args:
-        ordered: [num_samples], ascending, not empty.
-        fraction: > 0 and <= 1.
-    """
-    return ordered[max(math.ceil(fraction * len(ordered)), 1) - 1]
-
-
-def median_interval(ordered: Sequence[float]) -> tuple[float, float]:
-    """Return the samples that enclose the median with a confidence of at least 95 %.
-
-    Order statistics from the binomial distribution, without an assumption about the samples'
-    own (Conover 1999, Practical Nonparametric Statistics, section 3.2). Below six samples no two
-    of them reach 95 %, and the extremes are returned.
-
-    Args:
-        ordered: [num_samples], ascending, not empty.
-
-    Example:
-        >>> median_interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
-        (1.0, 8.0)
-    """
-    num_samples = len(ordered)
-    if num_samples > _MAX_EXACT:
-        # The normal approximation, as in Conover's section 3.2: the integers grow too long.
-        index = math.floor((num_samples - 1.96 * math.sqrt(num_samples)) / 2)
-        return ordered[index], ordered[num_samples - 1 - index]
-    # In exact integers: of the 2**n ways in which samples fall below or above the median, at
-    # most one in forty may lie beyond each end.
-    allowed = 2**num_samples // 40
-    index, ways, tail = 0, 1, 1  # ways = C(n, index); tail = sum of ways up to index
-    while True:
-        ways = ways * (num_samples - index) // (index + 1)
-        tail += ways
-        if tail > allowed:
-            break
-        index += 1
-    return ordered[index], ordered[num_samples - 1 - index]
-
-
-@cache
-def torch_version() -> str:
-    """Return the installed Torch's version without importing it."""
-    return importlib.metadata.version("torch")
-
-
-@cache
-def processor_name() -> str:
-    """Return the name of this host's processor: Linux's, or what Python knows."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def cpu_governor() -> str | None:
-    """Return what sets the clock rate of the first CPU (Linux), or None where it isn't told."""
-    try:
-        return Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").read_text().strip()
-    except OSError:
-        return None
-
-
-def host_device() -> str:
-    """Return `cpu` with the name of this host's processor."""
-    return f"cpu {processor_name()}"
+    measure_seconds: float

@@ -5,113 +5,111 @@ Needs no Torch itself.
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trainables.errors import InputError
-from trainables.latency import RUNTIMES, LatencyError
+from trainables.latency import LatencyError
 from trainables.latency.blocks import MAX_TRIES, Limits
-from trainables.latency.calibration import Calibration, Nominal
+from trainables.latency.calibration import Nominal
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.nominal import keep_nominal_ms, read_nominal_ms
+from trainables.latency.serving import Serving, check_serving
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
 _START_LIMIT_S = 180.0  # to start Python, import Torch and time the reference on a busy host
-_CONFIG_LIMIT_S = 180.0  # to build and compile one architecture, and for the pauses between tries
+_SUBJECT_LIMIT_S = 180.0  # to build and compile one model, and for the pauses between tries
 _DEFAULT_LIMITS = Limits()
 
-_log = logging.getLogger(__name__)
+
+class Subject(NamedTuple):
+    """A model to measure.
+
+    Attributes:
+        config: of a trial; its architecture fields are used, and no other.
+        checkpoint: location of the trained weights; None: random ones.
+        trial_id: whose weights they are.
+    """
+
+    config: TrialConfig
+    checkpoint: str | None = None
+    trial_id: str | None = None
 
 
-class Measurement(NamedTuple):
-    """What was measured of one architecture."""
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs as the models take them.
 
-    figure: LatencyFigure
-    calibration: Calibration
+    Attributes:
+        calibration: [num_samples, ...], of the training part alone: what int8 is fitted to.
+        evaluation: [num_samples, ...]; what accuracy and agreement are measured on.
+        labels: [num_samples] int64, of the evaluation inputs.
+    """
+
+    calibration: NDArray[Any]
+    evaluation: NDArray[Any] | None = None
+    labels: NDArray[np.int64] | None = None
 
 
 def measure_all(
-    configs: Sequence[TrialConfig],
+    subjects: Sequence[Subject],
     task: Task,
+    serving: Serving,
     *,
-    runtime: str = "eager",
-    batch_size: int = 1,
-    num_threads: int = 1,
-) -> list[LatencyFigure]:
-    """Measure architectures as `calibrate_all` does, and return the figures of the latency table.
-
-    An unstable figure is logged as a warning.
-    """
-    measured = calibrate_all(
-        configs, task, runtime=runtime, batch_size=batch_size, num_threads=num_threads
-    )
-    for figure, calibration in measured:
-        if not calibration.is_stable:
-            _log.warning(
-                "latency of %s is unstable after %d tries: this host is too busy to rank it",
-                figure.description,
-                calibration.num_tries,
-            )
-    return [figure for figure, _ in measured]
-
-
-def calibrate_all(
-    configs: Sequence[TrialConfig],
-    task: Task,
-    *,
-    runtime: str = "eager",
-    batch_size: int = 1,
-    num_threads: int = 1,
+    samples: Samples | None = None,
     limits: Limits = _DEFAULT_LIMITS,
-) -> list[Measurement]:
-    """Measure architectures one after the other in one fresh process on the CPU.
+    on_figure: Callable[[LatencyFigure], None] | None = None,
+) -> list[LatencyFigure]:
+    """Measure models one after the other, away from this process.
 
-    The weights are random: latency does not depend on them. The first call on a host also times
-    the reference network, and keeps that time (`trainables.latency.nominal`).
+    The first call on a host also times the reference network, and keeps that time
+    (`trainables.latency.nominal`).
 
     Args:
-        configs: their architecture fields are used, and no other.
+        subjects: what to measure.
         task: what the models must fit.
-        runtime: a name in `RUNTIMES`.
-        batch_size: samples per call.
-        num_threads: that a call may use.
+        serving: how they are served.
+        samples: for int8, agreement and accuracy; without them int8 is fitted to random inputs,
+            and accuracy is not measured.
         limits: of the time.
+        on_figure: is told each figure as it is there.
 
     Returns:
-        [len(configs)], in order.
+        [len(subjects)], in order. What can't run so has a figure that failed, with the reason.
 
     Raises:
-        InputError: for an unknown runtime or one that isn't installed, a number that is not
-            positive, or more threads than this process may use CPUs.
-        LatencyError: if an architecture can't run in the runtime or computes something else
-            there; if the process failed or hung.
+        InputError: if this host can't serve so, or a limit is wrong.
+        LatencyError: if the process that measures broke or hung.
     """
-    _check_runtime(runtime)
-    _check_numbers(batch_size, num_threads, limits)
+    check_serving(serving)
+    _check_limits(limits)
     request = {
-        "configs": [config.to_dict() for config in configs],
+        "subjects": [
+            {**subject._asdict(), "config": subject.config.to_dict()} for subject in subjects
+        ],
         "task": task.to_dict(),
-        "runtime": runtime,
-        "batch_size": batch_size,
-        "num_threads": num_threads,
-        "nominal": asdict(_nominal(num_threads)),
+        "serving": asdict(serving),
+        "num_threads": serving.num_threads,
+        "nominal": asdict(_nominal(serving.num_threads)),
         "limits": limits._asdict(),
     }
-    config_limit_s = _CONFIG_LIMIT_S + MAX_TRIES * 2 * limits.time_limit_s
-    reply = _ask(request, _START_LIMIT_S + len(configs) * config_limit_s)
-    return [
-        Measurement(LatencyFigure(**figure), Calibration(**calibration))
-        for figure, calibration in reply["measured"]
-    ]
+    subject_limit_s = _SUBJECT_LIMIT_S + MAX_TRIES * 2 * limits.time_limit_s
+    reply = _ask(request, _START_LIMIT_S + len(subjects) * subject_limit_s)
+    figures = [LatencyFigure(**figure) for figure in reply["figures"]]
+    for figure in figures:
+        if on_figure is not None:
+            on_figure(figure)
+    return figures
 
 
 def _nominal(num_threads: int) -> Nominal:
@@ -141,9 +139,6 @@ def _ask(request: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
         lines = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
         raise LatencyError(f"measuring latencies failed: {lines[-1]}") from error
     reply: dict[str, Any] = json.loads(process.stdout)
-    if "error" in reply:
-        kind = InputError if reply["error"] == "InputError" else LatencyError
-        raise kind(reply["message"])
     return reply
 
 
@@ -160,23 +155,8 @@ def _environment(num_threads: int) -> dict[str, str]:
     }
 
 
-def _check_runtime(runtime: str) -> None:
-    if runtime not in RUNTIMES:
-        raise InputError(
-            f"runtime must be one of {', '.join(RUNTIMES)}, got {runtime!r}; choose one"
-        )
-    entry = RUNTIMES[runtime]
-    missing = [name for name in entry.modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"runtime must be one that is installed, got {runtime!r} without "
-            f"{', '.join(missing)}; run: pip install 'paretune[{entry.extra}]'"
-        )
-
-
-def _check_numbers(batch_size: int, num_threads: int, limits: Limits) -> None:
-    numbers = {"batch_size": batch_size, "num_threads": num_threads, **limits._asdict()}
-    for name, value in numbers.items():
+def _check_limits(limits: Limits) -> None:
+    for name, value in limits._asdict().items():
         if value <= 0:
             raise InputError(f"{name} must be > 0, got {value}; raise it")
     if limits.time_limit_s < limits.min_time_s:
@@ -184,15 +164,3 @@ def _check_numbers(batch_size: int, num_threads: int, limits: Limits) -> None:
             f"time_limit_s must be >= min_time_s ({limits.min_time_s:g} s), got "
             f"{limits.time_limit_s:g}; raise it"
         )
-    num_cpus = _num_cpus()
-    if num_threads > num_cpus:
-        raise InputError(
-            f"num_threads must be <= {num_cpus}, the CPUs that this process may use, got "
-            f"{num_threads}; lower it"
-        )
-
-
-def _num_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

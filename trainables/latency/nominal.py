@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from trainables.errors import InputError
-from trainables.latency.figure import host_device, torch_version
+from trainables.latency.host import device_name, torch_version
 
 REFERENCE_VERSION = 1
 """Raise it with every change of `trainables.latency.reference`."""
@@ -23,7 +23,7 @@ REFERENCE_VERSION = 1
 
 def nominal_path(num_threads: int) -> Path:
     """Return the file that holds the time for so many threads, this processor and this Torch."""
-    key = json.dumps([REFERENCE_VERSION, host_device(), torch_version(), num_threads])
+    key = json.dumps([REFERENCE_VERSION, device_name(), torch_version(), num_threads])
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = f"latency_reference_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     return Path(folder) / "paretune" / name
@@ -49,7 +49,7 @@ def keep_nominal_ms(num_threads: int, reference_ms: float) -> float:
     path = nominal_path(num_threads)
     content = {
         "reference_ms": reference_ms,
-        "device": host_device(),
+        "device": device_name(),
         "torch_version": torch_version(),
         "num_threads": num_threads,
     }

@@ -14,20 +14,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from trainables.checkpoint_store import read_checkpoint
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency.blocks import Limits, settle
-from trainables.latency.calibration import Calibration, Nominal, calibrate, tail_ms
-from trainables.latency.figure import (
-    LatencyFigure,
-    host_device,
-    median_interval,
-    quantile,
-    torch_version,
-)
+from trainables.latency.calibration import Nominal, calibrate
+from trainables.latency.figure import LatencyFigure
+from trainables.latency.host import cpu_governor, device_name, runtime_versions
 from trainables.latency.outputs import check_outputs
 from trainables.latency.protocol import Call, Runtime
 from trainables.latency.reference import reference_call
+from trainables.latency.serving import Serving
 from trainables.models import architecture_fingerprint, create_model, describe_architecture
 from trainables.models.example import example_inputs
 from trainables.task import Task
@@ -37,49 +34,66 @@ _NOMINAL_LIMITS = Limits(min_time_s=3.0)
 
 
 def measure(
-    request: Mapping[str, Any], config: TrialConfig, reference: Call
-) -> tuple[LatencyFigure, Calibration]:
-    """Measure one architecture in this process.
+    request: Mapping[str, Any], subject: Mapping[str, Any], reference: Call
+) -> LatencyFigure:
+    """Measure one model in this process.
 
     Args:
         request: as `trainables.latency.measure` writes it.
-        config: of a trial; its architecture fields are used.
+        subject: of it.
         reference: a call of the reference network.
     """
-    task = Task.from_dict(request["task"])
+    started_unix_s, started_s = time.time(), time.monotonic()
+    task, config = Task.from_dict(request["task"]), TrialConfig.from_dict(subject["config"])
+    serving = Serving(**request["serving"])
+    try:
+        found = time_model(request, create_subject(subject, config, task), task, reference)
+    except (InputError, LatencyError) as error:
+        found = {"status": "failed", "reason": str(error)}
+    return LatencyFigure(
+        architecture=architecture_fingerprint(config, task),
+        description=describe_architecture(config, task),
+        runtime=serving.runtime,
+        precision=serving.precision,
+        batch_size=serving.batch_size,
+        num_threads=serving.num_threads,
+        device=device_name(serving.device),
+        versions=runtime_versions(serving.runtime),
+        trial_id=subject["trial_id"],
+        governor=cpu_governor(),
+        measured_unix_s=started_unix_s,
+        measure_seconds=time.monotonic() - started_s,
+        **found,
+    )
+
+
+def create_subject(subject: Mapping[str, Any], config: TrialConfig, task: Task) -> nn.Module:
+    """Return the model of a subject in evaluation mode, with its trained weights if it has any."""
     torch.manual_seed(0)
-    model = create_model(config, task).eval()
-    call = load_checked(request["runtime"], model, example_inputs(task, request["batch_size"]))
-    measured_unix_s = time.time()
+    model = create_model(config, task)
+    if subject["checkpoint"] is not None:
+        state = read_checkpoint(subject["checkpoint"], torch.device("cpu"))
+        average = state["average"]
+        model.load_state_dict(state["model"] if average is None else average["model"])
+    return model.eval()
+
+
+def time_model(
+    request: Mapping[str, Any], model: nn.Module, task: Task, reference: Call
+) -> dict[str, Any]:
+    """Return what is found of a model, by the names of a figure's fields."""
+    serving = Serving(**request["serving"])
+    call = load_checked(serving.runtime, model, example_inputs(task, serving.batch_size))
     target, references, num_tries = settle(call, reference, Limits(**request["limits"]))
-    calibration = calibrate(
+    found = calibrate(
         target,
         references,
         Nominal(**request["nominal"]),
         num_tries=num_tries,
-        num_threads=request["num_threads"],
+        num_threads=serving.num_threads,
     )
-    samples_ms = sorted(call.wall_ms for call in target.calls)
-    low_ms, high_ms = median_interval(samples_ms)
-    p95_ms, p99_ms = tail_ms(target, calibration)
-    figure = LatencyFigure(
-        architecture=architecture_fingerprint(config, task),
-        description=describe_architecture(config, task),
-        runtime=request["runtime"],
-        precision=RUNTIMES[request["runtime"]].precision,
-        batch_size=request["batch_size"],
-        num_threads=request["num_threads"],
-        device=host_device(),
-        p50_ms=quantile(samples_ms, 0.5),
-        p95_ms=p95_ms,
-        p99_ms=p99_ms,
-        p50_low_ms=low_ms,
-        p50_high_ms=high_ms,
-        num_samples=len(samples_ms),
-        torch_version=torch_version(),
-        measured_unix_s=measured_unix_s,
-    )
-    return figure, calibration
+    throughput_per_s = 1000 * serving.batch_size / found["latency_ms"]
+    return {**found, "throughput_per_s": throughput_per_s}
 
 
 def load_checked(runtime: str, model: nn.Module, example: Tensor) -> Call:
@@ -104,17 +118,16 @@ def load_checked(runtime: str, model: nn.Module, example: Tensor) -> Call:
 
 def answer(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the reply to a request: for the nominal time of the reference, or for figures."""
-    torch.set_num_threads(request["num_threads"])
-    assert torch.get_num_threads() == request["num_threads"]
+    num_threads = request["num_threads"]
+    torch.set_num_threads(num_threads)
+    assert torch.get_num_threads() == num_threads
     reference = reference_call()
-    if "configs" not in request:
+    if "subjects" not in request:
         own, again, _ = settle(reference, reference, _NOMINAL_LIMITS)
         reference_ms = min(own.smallest_ms()[0], again.smallest_ms()[0])
         return dataclasses.asdict(Nominal(reference_ms, own.is_stable() and again.is_stable()))
-    measured = [
-        measure(request, TrialConfig.from_dict(config), reference) for config in request["configs"]
-    ]
-    return {"measured": [[dataclasses.asdict(part) for part in pair] for pair in measured]}
+    figures = [measure(request, subject, reference) for subject in request["subjects"]]
+    return {"figures": [dataclasses.asdict(figure) for figure in figures]}
 
 
 def main() -> None:
@@ -122,10 +135,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     # The reply alone goes to stdout, whatever a runtime prints.
     with contextlib.redirect_stdout(sys.stderr):
-        try:
-            reply = answer(request)
-        except (InputError, LatencyError) as error:
-            reply = {"error": type(error).__name__, "message": str(error)}
+        reply = answer(request)
     json.dump(reply, sys.stdout)
 
 
