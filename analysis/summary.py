@@ -23,9 +23,10 @@ from analysis.labels import (
     unit_of,
     words_of,
 )
+from analysis.ledger import sum_ledger
 from analysis.load import Run
 from analysis.ranking import KNEE_DEFINITION, RankedTrial, Ranking
-from analysis.records import Objective
+from analysis.records import LEDGER_KINDS, Objective
 
 MAX_ROWS = 20
 MAX_REASONS = 5
@@ -55,7 +56,7 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part, if there are any. Text from the run folder is
+    Then what the finalists did on the test part, if there are any, and where the time went. Text from the run folder is
     printed as it is, never read as markup, and each command stands on one line of its own, however
     narrow the terminal.
     """
@@ -63,6 +64,7 @@ def print_summary(
     if not ranking.rows:
         _say(console, "No trial can be ranked.", style="bold red")
         _print_unranked(ranking, console)
+        _print_ledger(run, console)
         return
     _print_table(ranking, console)
     _print_unranked(ranking, console)
@@ -70,6 +72,7 @@ def print_summary(
     _print_members(ranking, console)
     if finalists:
         _print_finalists(finalists, console)
+    _print_ledger(run, console)
 
 
 def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
@@ -289,6 +292,24 @@ def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
             "Under corruption and attack: mean accuracy over all kinds and severities, on "
             f"{num_robustness_samples(finalists)} test samples.",
         )
+
+
+def _print_ledger(run: Run, console: Console) -> None:
+    """Print to what the gangs' time went, and the money with it."""
+    sums = sum_ledger(run.ledger)
+    if not sums:
+        return
+    console.print()
+    _say(console, "Where the gangs' time went", style="bold")
+    columns = [
+        _Column("what", [entry.kind.replace("_", "-") for entry in sums], is_text=True),
+        _Column("gang time (s)", [f"{entry.seconds:.1f}" for entry in sums]),
+        _Column("share", [f"{entry.fraction:.1%}" for entry in sums]),
+    ]
+    if all(entry.cost_usd is not None for entry in sums):
+        columns.append(_Column("cost (USD)", [f"{entry.cost_usd:.4g}" for entry in sums]))
+    why = _Column("", [LEDGER_KINDS[entry.kind] for entry in sums], is_text=True)
+    _print_columns(columns, [why], [""] * len(sums), console)
 
 
 def _test_column(heading: str, column: str, finalists: Sequence[Finalist]) -> _Column:
