@@ -56,9 +56,9 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part, if there are any, and where the time went. Text from the run folder is
-    printed as it is, never read as markup, and each command stands on one line of its own, however
-    narrow the terminal.
+    Then what the finalists did on the test part, if there are any, and where the time went. Text
+    from the run folder is printed as it is, never read as markup, and each command stands on one
+    line of its own, however narrow the terminal.
     """
     _print_head(run, ranking, console)
     if not ranking.rows:

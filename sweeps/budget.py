@@ -36,11 +36,11 @@ REMEMBERED_EPOCHS: Final = 5
 
 _ROBUSTNESS_PASSES: Final = 38 + 3 * 44  # a backward pass costs two forward ones
 _ATTRIBUTION_PASSES: Final = 3 * 50 + 50
-_EXAMINATION_START_S: Final = 0.3
+_EXAMINATION_START_S: Final = 1.0
 _EXAMINATION_SHARE: Final = 0.8
 """Of a sample's forward pass in validation: batches are larger, and scores cost less."""
 
-EXAMINATION_MARGIN: Final = 2.0
+EXAMINATION_MARGIN: Final = 1.5
 """An examination may take this much longer than it should."""
 
 
@@ -181,8 +181,9 @@ class Budget:
             return None
         epochs = "its next epoch" if num_epochs == 1 else f"its next {num_epochs} epochs"
         return (
-            f"the budget could not pay {epochs}: up to {need_s:.3g} s, then {kept_s:.3g} s for "
-            f"the finalists and the end, and {max(0.0, left_s):.3g} s were left"
+            f"the budget could not pay {epochs} (up to {need_s:.3g} s): "
+            f"{max(0.0, left_s - kept_s):.3g} s were left beside {kept_s:.3g} s for the finalists "
+            "and the end"
         )
 
     def observe(

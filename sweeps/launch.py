@@ -212,7 +212,8 @@ def _run(
             if errors:
                 shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
     if watch.spent is not None:
-        shown.print(f"budget spent: {sweep.spending.spent_words(account)}; {watch.spent}")
+        words = sweep.spending.spent_words(account)
+        shown.print(f"budget spent: {words}; {watch.spent}", highlight=False, soft_wrap=True)
     return sweep.spending.describe(account, list(recorder.trials.values()))
 
 

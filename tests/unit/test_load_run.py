@@ -101,8 +101,8 @@ def test_uris_that_cannot_be_opened(path):
         ("", "must be readable JSON"),
         ('{"schema_version": 1', "must be readable JSON"),
         ("[]", "must be a JSON object, got list"),
-        ("{}", "schema_version of .* must be 1 to 2, got None"),
-        ('{"schema_version": 3}', "schema_version of .* must be 1 to 2, got 3"),
+        ("{}", "schema_version of .* must be 1 to 3, got None"),
+        ('{"schema_version": 4}', "schema_version of .* must be 1 to 3, got 4"),
     ],
 )
 def test_bad_sweep_file(folder, content, match):
