@@ -205,7 +205,7 @@ LEDGER_KINDS = {
     "training": "a trial trained",
     "examination": "a finalist was examined",
     "idle": "between trials",
-    "lost": "taken away by a failure, with the wait for the restart, or cut off at the end",
+    "lost": "taken away by failures, or cut off",
     "end": "since the workers were sent home",
 }
 

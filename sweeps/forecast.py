@@ -7,6 +7,7 @@ median of the plays is the forecast, and 90 % of them lie in its interval.
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import statistics
 from collections import defaultdict
@@ -223,44 +224,68 @@ def _play(
     generator: Generator,
 ) -> float:
     """Play the rest of the search once; return how long it takes."""
-    rungs = situation.rungs
-    num_seen = {rung: sum(o.epoch >= rung for o in outlooks) for rung in rungs.epochs}
+    ladder = _Ladder(outlooks, situation.rungs, generator)
     begun = [o for o in outlooks if not o.is_over and o.epoch]
     waiting = [o for o in outlooks if not o.is_over and not o.epoch]
     # By when they are free; a trial that has begun holds its gang already.
     free = [(0.0, gang) for gang in range(situation.num_gangs)]
-    queue = [(outlook, outlook.epoch) for outlook in (*begun, *waiting)]
-    position = 0
-    ends = {id(o): _patience_end(o, outlooks, generator) for o in (*begun, *waiting)}
-    while position < len(queue):
-        outlook, epoch = queue[position]
-        position += 1
+    queue = [
+        (outlook, outlook.epoch, _patience_end(outlook, outlooks, generator))
+        for outlook in (*begun, *waiting)
+    ]
+    for outlook, epoch, last in queue:  # grows where a trial lets others on its gang
         now_s, gang = heapq.heappop(free)
         now_s += 0.0 if outlook.epoch and epoch == outlook.epoch else situation.idle_seconds
-        last = ends[id(outlook)]
         stay = last if situation.chunk_epochs is None else epoch + situation.chunk_epochs
-        while epoch < min(last, stay):
+        is_stopped = False
+        while epoch < min(last, stay) and not is_stopped:
             epoch += 1
             now_s += epoch_s[outlook.key]
-            if epoch in num_seen and epoch < last:
-                num_seen[epoch] += 1
-                if generator.random() >= _go_on(num_seen[epoch] - 1, rungs.reduction_factor):
-                    epoch = last
-        if epoch < last:
-            queue.append((outlook, epoch))
+            is_stopped = ladder.stops(outlook, epoch)
+        if epoch < last and not is_stopped:
+            queue.append((outlook, epoch, last))
         heapq.heappush(free, (now_s, gang))
     return max(now_s for now_s, _ in free)
 
 
-def _go_on(num_before: int, reduction_factor: int) -> float:
-    """Return the chance to pass a rung for one as good as the `num_before` that were there.
+class _Ladder:
+    """The rungs in one play: each trial is as good at one rung as at the next.
 
-    Ray's cutoff is the (1 - 1/reduction_factor) quantile, interpolated, of those before.
+    How good a trial is, from 0 to 1, is drawn evenly; of one that has passed or missed rungs
+    already, from what they let pass on average.
     """
-    if num_before == 0:
-        return 1.0
-    place = (1 - 1 / reduction_factor) * (num_before - 1)
-    return (num_before - place) / (num_before + 1)
+
+    def __init__(self, outlooks: Sequence[Outlook], rungs: Rungs, generator: Generator) -> None:
+        self._share = 1 / rungs.reduction_factor
+        self._seen: dict[int, list[float]] = {rung: [] for rung in rungs.epochs}
+        self._quality: dict[int, float] = {}
+        for outlook in outlooks if rungs.epochs else ():
+            reached = [rung for rung in rungs.epochs if outlook.epoch >= rung]
+            is_stopped = outlook.is_over and 0 < outlook.epoch < outlook.num_epochs
+            num_passed = len(reached) - (is_stopped and bool(reached))
+            low = 1 - self._share**num_passed
+            high = 1 - self._share ** (num_passed + 1) if is_stopped else 1.0
+            self._quality[id(outlook)] = quality = float(generator.uniform(low, high))
+            for rung in reached:
+                bisect.insort(self._seen[rung], quality)
+
+    def stops(self, outlook: Outlook, epoch: int) -> bool:
+        """Tell whether a trial is stopped at an epoch; enter it if there is a rung.
+
+        Ray's cutoff is the (1 - 1/reduction_factor) quantile, interpolated, of those before.
+        """
+        before = self._seen.get(epoch)
+        if before is None:
+            return False
+        quality = self._quality[id(outlook)]
+        place = (1 - self._share) * (len(before) - 1)
+        is_stopped = False
+        if before:
+            low, part = int(place), place - int(place)
+            high = min(low + 1, len(before) - 1)
+            is_stopped = quality < before[low] * (1 - part) + before[high] * part
+        bisect.insort(before, quality)
+        return is_stopped
 
 
 def _patience_end(outlook: Outlook, outlooks: Sequence[Outlook], generator: Generator) -> int:
