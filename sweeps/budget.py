@@ -23,6 +23,9 @@ from trainables.trial_config import TrialConfig
 END_RESERVE_S: Final = 1.0
 """Seconds kept for the end of the gangs: killed workers are gone in half of it."""
 
+SEARCH_END_S: Final = 1.0
+"""Seconds kept for the end of the search, between the last epoch and the examination."""
+
 OWN_MARGIN: Final = 1.25
 """An epoch may take this much longer than the longest of its trial's last few."""
 
@@ -154,10 +157,13 @@ class Budget:
         return self.left_s(holding) - END_RESERVE_S
 
     def examination_s(self) -> float:
-        """Return how long the finalists' examination may take; 0 before the first validation."""
-        if not self._val_seconds:
+        """Return how long the finalists' examination may take, with the way there.
+
+        0 before the first validation, and where nobody is examined.
+        """
+        if not self._val_seconds or not self._examination.num_finalists:
             return 0.0
-        return EXAMINATION_MARGIN * self._examination.seconds(self._val_seconds)
+        return EXAMINATION_MARGIN * self._examination.seconds(self._val_seconds) + SEARCH_END_S
 
     def longest_s(self, trial_id: str, config: Mapping[str, Any]) -> float:
         """Return how long an epoch of a trial should take at most; 0 if nothing is known."""

@@ -282,7 +282,7 @@ def _search(
     )
     recorder.settle(ray.get(desk.account.remote()))
     if watch.spent is not None and not stop.is_set():
-        recorder.end_all_unpaid(watch.denials(), watch.spent)
+        recorder.end_all_unpaid(watch.denials(), "the budget was spent")
 
 
 def _is_unpaid(

@@ -100,12 +100,12 @@ class LedgerWatch:
             return POLL_S
         left_s = budget.until_end_s(standing.holding)
         if left_s <= 0:
-            self.spent = "the budget was spent: what ran was given up"
-            ray.get(self._desk.give_up.remote(self.spent))
+            self.spent = "what still ran was given up"
+            ray.get(self._desk.give_up.remote("the budget was spent while it ran"))
             kill_gangs(self._desk)
             return POLL_S
         if standing.is_spent and self.spent is None:
-            self.spent = "the budget could not pay another epoch"
+            self.spent = "it could not pay another epoch"
         return min(POLL_S, left_s)
 
     def _write(self) -> None:

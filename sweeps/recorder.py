@@ -290,7 +290,7 @@ class SweepRecorder:
         if epoch:
             self.finish(trial_id, "stopped", f"stopped by the budget after epoch {epoch}: {why}")
         else:
-            self.refuse(trial_id, f"not started: {why}")
+            self.refuse(trial_id, f"trained no epoch: {why}")
 
     def end_all_unpaid(self, denials: Mapping[str, str], reason: str) -> None:
         """Note that the budget leaves all trials where they are.

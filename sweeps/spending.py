@@ -72,7 +72,7 @@ def examination_of(plan: SweepPlan, data: SplitData) -> Examination:
     """Return how much the finalists' examination computes."""
     spec, gangs = plan.spec, plan.gangs
     return Examination(
-        num_finalists=spec.finalists,
+        num_finalists=min(spec.finalists, plan.num_trials),
         num_gangs=gangs.num_gangs,
         num_workers=gangs.workers_per_gang,
         num_val=len(data.val),
@@ -285,12 +285,12 @@ class Spending:
 
     def spent_words(self, account: Account) -> str:
         """Return what was held in the end, against what might be."""
-        parts = []
+        parts = [f"{account.held_seconds:.1f} s of gangs held"]
         if self.usd_per_gang_hour is not None:
-            parts.append(f"USD {time_usd(account.held_seconds, self.usd_per_gang_hour):.4g} held")
-        else:
-            parts.append(f"{account.held_seconds:.1f} s of gangs held")
-        return f"{', '.join(parts)} of {self._budget_words()}"
+            parts.append(f"USD {time_usd(account.held_seconds, self.usd_per_gang_hour):.4g}")
+        if self.plan.spec.time_limit is not None:
+            parts.append(f"{self.clock() - self.started_s:.1f} s since the start")
+        return f"{', '.join(parts)}, of {self._budget_words()}"
 
     def describe(self, account: Account, trials: Iterable[TrialRecord]) -> dict[str, Any]:
         """Return what `sweep.json` says of cost at the end.

@@ -10,6 +10,7 @@ from sweeps.budget import (
     END_RESERVE_S,
     EXAMINATION_MARGIN,
     OWN_MARGIN,
+    SEARCH_END_S,
     SIBLING_MARGIN,
     STRANGER_MARGIN,
     Budget,
@@ -103,7 +104,7 @@ def test_the_finalists_examination_is_kept_for():
     assert known.examination_s() == 0.0
     known.observe("a", SMALL, 1.0, {"val_seconds": 0.5})
     expected = examination.seconds(0.5)
-    assert known.examination_s() == EXAMINATION_MARGIN * expected
+    assert known.examination_s() == EXAMINATION_MARGIN * expected + SEARCH_END_S
     assert examination.seconds(1.0) > expected
     assert examination.seconds(0.5, 2) < expected  # two at a time, so three take twice as long
     assert dataclasses.replace(examination, robustness_samples=0).seconds(0.5) < expected

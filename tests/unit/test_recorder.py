@@ -269,7 +269,7 @@ def test_the_budget_leaves_trials_where_they_are(folder):
     assert ended == {
         "begun": ("stopped", "stopped by the budget after epoch 2: nothing is left"),
         "denied": ("stopped", "stopped by the budget after epoch 2: an epoch takes too long"),
-        "new": ("refused", "not started: nothing is left"),
+        "new": ("refused", "trained no epoch: nothing is left"),
         "done": ("completed", None),
     }
 

@@ -177,7 +177,11 @@ def test_the_end_is_told_with_the_forecasts():
     assert told["ledger"] == {"training": 50.0}
     assert told["forecasts"]["final"]["seconds"] == 10.0
     assert told["forecasts"]["after_first_epochs"]["cost_usd"] > 0
-    assert spending.spent_words(account) == "USD 0.05 held of "
+    limited = make_spending(budget_usd=1.0, time_limit="1h")
+    words = (
+        "50.0 s of gangs held, USD 0.05, 10.0 s since the start, of --budget-usd 1, --time-limit 1h"
+    )
+    assert limited.spent_words(account) == words
 
 
 @pytest.mark.parametrize(("scheduler", "rungs"), [("asha", (1, 3, 9)), ("pbt", ()), ("fifo", ())])

@@ -58,7 +58,7 @@ def test_a_trial_that_starts_runs(sweep):
 @pytest.mark.parametrize(
     ("num_epochs", "ended"),
     [
-        (0, ("refused", "not started: too dear")),
+        (0, ("refused", "trained no epoch: too dear")),
         (2, ("stopped", "stopped by the budget after epoch 2: too dear")),
         (3, ("completed", None)),
     ],
