@@ -206,9 +206,9 @@ def _run(
                 _examine(sweep, recorder, watch, desk, shown, stop)
         finally:
             errors = keeper.close()
+            recorder.close()
             stack.close()  # the gangs are held no longer
             account = watch.stop()
-            recorder.close()
             if errors:
                 shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
     if watch.spent is not None:

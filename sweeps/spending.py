@@ -26,7 +26,7 @@ from trainables.trial_config import TrialConfig
 FIRST_EPOCHS: Final = 2
 """Epochs of the first trials after which the forecast is kept, to be compared with the end."""
 
-REFRESH_INTERVAL_S: Final = 2.0
+REFRESH_INTERVAL_S: Final = 5.0
 
 OVER: Final = ("completed", "stopped", "failed", "refused", "interrupted")
 
@@ -145,6 +145,7 @@ class Spending:
     at_start: Forecast | None = field(init=False, default=None)
     after_first_epochs: Forecast | None = field(init=False, default=None)
     last: Forecast | None = field(init=False, default=None)
+    _keys: dict[tuple[str, int], str] = field(init=False, default_factory=dict)
     _refreshed_s: float = field(init=False, default=float("-inf"))
 
     def __post_init__(self) -> None:
@@ -197,7 +198,16 @@ class Spending:
 
     def foresee_start(self, configs: Iterable[TrialConfig]) -> None:
         """Make the forecast before anything is trained, from the steps that were timed."""
-        outlooks = [_outlook_of(config.to_dict(), None, self.plan.num_epochs) for config in configs]
+        num_epochs = self.plan.num_epochs
+        outlooks = [
+            Outlook(
+                epoch_key(config.to_dict()),
+                relative=None,
+                num_epochs=num_epochs,
+                patience_epochs=config.patience_epochs,
+            )
+            for config in configs
+        ]
         val_s = 0.2 * min(self.timed_seconds.values(), default=0.0)
         self.at_start = self._foresee(outlooks, None, self.examination.seconds(val_s))
 
@@ -208,12 +218,27 @@ class Spending:
         if not is_due and not is_first:
             return
         trained = [t for t in trials if t.epoch or t.status != "refused"]
-        outlooks = [_outlook_of(t.config, t, self.plan.num_epochs) for t in trained]
+        outlooks = [self._outlook(trial) for trial in trained]
         rest_s = self.examination.seconds(_val_seconds(trials))
         self.last = self._foresee(outlooks, standing, rest_s)
         self._refreshed_s = self.clock()
         if is_first:
             self.after_first_epochs = self.last
+
+    def _outlook(self, trial: TrialRecord) -> Outlook:
+        """Return a trial as a forecast sees it; what its epochs depend on is found once."""
+        known = (trial.trial_id, trial.num_exploits)
+        if known not in self._keys:
+            self._keys[known] = epoch_key(trial.config)
+        return Outlook(
+            self._keys[known],
+            relative=trial.value("latency_p50_ms"),
+            num_epochs=self.plan.num_epochs,
+            patience_epochs=int(trial.config.get("patience_epochs") or 0),
+            epoch=trial.epoch,
+            is_over=trial.status in OVER,
+            seconds=tuple(trial.epoch_seconds),
+        )
 
     def _has_first_epochs(self, trials: Sequence[TrialRecord]) -> bool:
         """Tell whether the trials that began first have trained their first epochs."""
@@ -323,25 +348,6 @@ class Spending:
                 "final": final,
             },
         }
-
-
-def _outlook_of(config: Mapping[str, Any], trial: TrialRecord | None, num_epochs: int) -> Outlook:
-    known = (
-        {}
-        if trial is None
-        else {
-            "relative": trial.value("latency_p50_ms"),
-            "epoch": trial.epoch,
-            "is_over": trial.status in OVER,
-            "seconds": tuple(trial.epoch_seconds),
-        }
-    )
-    return Outlook(
-        epoch_key(config),
-        num_epochs=num_epochs,
-        patience_epochs=int(config.get("patience_epochs") or 0),
-        **{"relative": None, **known},
-    )
 
 
 def _total(trials: Iterable[TrialRecord], column: str) -> float | None:

@@ -66,3 +66,15 @@ class GangState:
             return "start_up", None
         # An order that nobody waits for any more is carried out to its end.
         return ("idle" if self.is_ready and self.order is None else "lost"), None
+
+    def describe(self) -> dict[str, Any]:
+        """Tell of the gang: its generation, whether it is ready, its workers and whose it is."""
+        return {
+            "gang": self.index,
+            "generation": self.generation,
+            "is_ready": self.is_ready,
+            "ready_s": self.ready_s,
+            "workers": [(seat.host, seat.pid) for _, seat in sorted(self.workers.items())],
+            "trial_id": self.lease.ticket.trial_id if self.lease else None,
+            "close_reason": self.close_reason,
+        }

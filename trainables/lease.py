@@ -33,7 +33,9 @@ from trainables.orders import (
     Done,
     Failed,
     Finished,
+    LeaseVoidError,
     Lost,
+    NoGangLeftError,
     Order,
     Outcome,
     Reply,
@@ -46,17 +48,6 @@ from trainables.orders import (
 
 FAILURE_GRACE_S: Final = 5.0
 """How long the other workers of a gang have to report after the first of them failed."""
-
-
-class NoGangLeftError(RuntimeError):
-    """Every gang of the sweep was closed, so no lease can ever be given."""
-
-
-class LeaseVoidError(RuntimeError):
-    """The trial was over, or asked again, before a gang was free for this request."""
-
-
-# --- The desk ------------------------------------------------------------------------------------
 
 
 class LeaseDesk:
@@ -373,19 +364,8 @@ class LeaseDesk:
         return dict(self._denials)
 
     async def snapshot(self) -> list[dict[str, Any]]:
-        """Tell of each gang: index, generation, whether it is ready, and whose it is."""
-        return [
-            {
-                "gang": index,
-                "generation": state.generation,
-                "is_ready": state.is_ready,
-                "ready_s": state.ready_s,
-                "workers": [(seat.host, seat.pid) for _, seat in sorted(state.workers.items())],
-                "trial_id": state.lease.ticket.trial_id if state.lease else None,
-                "close_reason": state.close_reason,
-            }
-            for index, state in enumerate(self._gangs)
-        ]
+        """Tell of each gang; see `GangState.describe`."""
+        return [state.describe() for state in self._gangs]
 
     # --- how leases end
 

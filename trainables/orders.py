@@ -133,3 +133,11 @@ class Denied:
 
 
 Reply = Finished | TrialFailure | Lost | Denied
+
+
+class NoGangLeftError(RuntimeError):
+    """Every gang of the sweep was closed, so no lease can ever be given."""
+
+
+class LeaseVoidError(RuntimeError):
+    """The trial was over, or asked again, before a gang was free for this request."""

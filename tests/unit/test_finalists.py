@@ -36,8 +36,7 @@ from sweeps.spec import STEERING_COLUMNS, SweepSpec
 from trainables.data.text.dataset import split_text
 from trainables.errors import InputError
 from trainables.examine import ExamineOptions, examine
-from trainables.lease import NoGangLeftError
-from trainables.orders import Examine, Finished, Lost, Start, Ticket, TrialFailure
+from trainables.orders import Examine, Finished, Lost, NoGangLeftError, Start, Ticket, TrialFailure
 from trainables.ranks import Ranks
 from trainables.train_loop import Training
 from trainables.trial_config import TrialConfig

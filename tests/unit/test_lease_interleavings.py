@@ -11,8 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables import lease
-from trainables.lease import LeaseDesk, LeaseVoidError
-from trainables.orders import Close, Done, Failed, Finished, Order, Outcome, Start, TrainEpoch
+from trainables.lease import LeaseDesk
+from trainables.orders import (
+    Close,
+    Done,
+    Failed,
+    Finished,
+    LeaseVoidError,
+    Order,
+    Outcome,
+    Start,
+    TrainEpoch,
+)
 
 
 class NoWaiting:

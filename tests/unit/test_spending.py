@@ -139,7 +139,7 @@ def test_the_forecast_is_not_made_anew_at_every_look():
     clock.now_s += 1
     spending.look(trials, standing(25.0))
     assert spending.last is first
-    clock.now_s += 2
+    clock.now_s += 5
     spending.look(trials, standing(30.0))
     assert spending.last is not first
 
