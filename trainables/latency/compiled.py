@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -36,7 +37,9 @@ class CompiledRuntime:
         if recipe.precision == "int8":
             from trainables.latency.torch_int8 import quantise
 
-            torch.export.save(quantise(model, recipe), folder / _PROGRAM_FILE)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of scales that are views
+                torch.export.save(quantise(model, recipe), folder / _PROGRAM_FILE)
         else:
             save_module(model, recipe, folder / _MODULE_FILE)
 
@@ -44,7 +47,9 @@ class CompiledRuntime:
         """Return the compiled forward pass; compiles."""
         check_tools("compiled", recipe.device)
         if recipe.precision == "int8":
-            model: nn.Module = torch.export.load(folder / _PROGRAM_FILE).module()
+            from trainables.latency.torch_int8 import load_quantised
+
+            model = load_quantised(folder / _PROGRAM_FILE)
         else:
             model = load_module(folder / _MODULE_FILE, recipe)
         torch.compiler.reset()

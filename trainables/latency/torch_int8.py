@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -34,3 +35,8 @@ def quantise(model: nn.Module, recipe: Recipe) -> ExportedProgram:
         for batch in recipe.calibration_batches():
             prepared(channels_last(batch))
         return export_program(convert_pt2e(prepared), example)
+
+
+def load_quantised(path: Path) -> nn.Module:
+    """Return the module of a quantised program in a file; torchao's import brings its operators."""
+    return torch.export.load(path).module()
