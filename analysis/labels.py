@@ -36,7 +36,11 @@ WORDS = {
     "flops": "forward pass",
     "activation_bytes": "activations",
     "weights_bytes": "weights on disk",
+    "latency_ms": "latency",
     "latency_p50_ms": "median latency",
+    "latency_p95_ms": "95th percentile latency",
+    "latency_p99_ms": "99th percentile latency",
+    "serving_usd_per_million": "serving cost",
     "gang_seconds": "gang time",
     "gpu_seconds": "GPU time",
     "cost_usd": "training cost",
@@ -54,6 +58,7 @@ UNITS = {
     "samples_per_second": "samples/s",
     "flops": "FLOP",
     "gpu_seconds": "GPU-s",
+    "serving_usd_per_million": "USD per million",
 }
 UNIT_OF_ENDING = {
     "_ms": "ms",

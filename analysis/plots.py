@@ -98,6 +98,10 @@ def _facts(ranking: Ranking) -> list[str]:
         f"{len(ranking.front):,} on the front. Hypervolume {ranking.hypervolume:.5g} to the "
         f"reference point ({format_values(ranking.objectives, ranking.reference)})."
     )
+    if ranking.serving is not None and any(
+        objective.column.startswith(("latency_", "serving_")) for objective in ranking.objectives
+    ):
+        facts += f" Latency: {printable(ranking.serving)}."
     if ranking.sweep_status != "finished":
         facts += f" The sweep had not finished (status: {printable(ranking.sweep_status)})."
     return [f"Data set: {printable(ranking.dataset)}", facts]

@@ -17,6 +17,7 @@ from analysis.hypervolume import hypervolume, reference_point
 from analysis.load import Run, RunError
 from analysis.pareto import losses, nondominated_ranks
 from analysis.records import RANKED_STATUSES, TRIALS_FILE, Objective
+from analysis.serving import serving_words
 
 KNEE_DEFINITION = (
     "the member of the front closest (Euclidean) to the ideal point, after each objective is "
@@ -58,6 +59,8 @@ class Ranking:
     name: str
     dataset: str
     """Name and note of the data set."""
+    serving: str | None
+    """How models are served, so what a latency is of; None in an older run."""
     sweep_status: str
     objectives: tuple[Objective, ...]
     rows: tuple[RankedTrial, ...]
@@ -117,6 +120,7 @@ def rank_trials(
     return Ranking(
         name=str(run.spec.get("name", "unnamed run")),
         dataset=dataset_label(run),
+        serving=serving_words(run),
         sweep_status=str(run.spec.get("status", "unknown")),
         objectives=chosen,
         rows=_ranked_rows(run.trials.take(pa.array(kept)), loss, chosen),
@@ -255,9 +259,15 @@ def _unranked_rows(
         else:
             values = {o.column: trial[o.column] for o in objectives}
             why = ", ".join(
-                f"{column} is {'missing' if value is None else value}"
+                f"{column} is {_missing(column, trial) if value is None else value}"
                 for column, value in values.items()
                 if value is None or not np.isfinite(value)
             )
         unranked.append(UnrankedTrial(trial["trial_id"], trial["status"], why))
     return tuple(unranked)
+
+
+def _missing(column: str, trial: dict[str, Any]) -> str:
+    """Return why a value is null."""
+    depends = column.startswith(("latency_", "serving_"))
+    return "uncertain" if depends and trial["latency_status"] == "uncertain" else "missing"

@@ -41,6 +41,14 @@ TRIAL_STATUSES: tuple[str, ...] = get_args(TrialStatus)
 RANKED_STATUSES: tuple[str, ...] = ("completed", "stopped", "interrupted", "running", "paused")
 """Statuses whose last reported values are those of real, saved weights."""
 
+LatencyStatus = Literal[
+    "exact",
+    "undecided",  # exact, but its interval does not tell whether the SLO is met
+    "uncertain",  # measured, and not to be ranked by
+    "failed",  # the model could not run as it would be served
+]
+LATENCY_STATUSES: tuple[str, ...] = get_args(LatencyStatus)
+
 SCORE_NAMES = (
     "loss",  # mean cross-entropy over samples, nats
     "accuracy",  # fractions from 0 to 1, as all below
@@ -138,7 +146,14 @@ TRIALS_SCHEMA = pa.schema(
         pa.field("val_roc_curve", pa.list_(ROC_CURVE_TYPE)),
         pa.field("generalisation_gap", pa.float64()),
         *EFFICIENCY,
-        pa.field("latency_p50_ms", pa.float64()),
+        # Of its architecture, with random weights; null where it is not exact.
+        pa.field("latency_ms", pa.float64()),  # of the shortest call, as on a quiet host
+        pa.field("latency_p50_ms", pa.float64()),  # as the host was
+        pa.field("latency_p95_ms", pa.float64()),
+        pa.field("latency_p99_ms", pa.float64()),
+        pa.field("latency_status", pa.string()),  # one of LATENCY_STATUSES
+        pa.field("latency_runtime", pa.string()),  # the fallback's where the sweep's can't run it
+        pa.field("serving_usd_per_million", pa.float64()),  # inferences; null without a price
         pa.field("gang_seconds", pa.float64()),
         pa.field("gpu_seconds", pa.float64()),
         pa.field("cost_usd", pa.float64()),

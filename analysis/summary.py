@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from rich import box
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from analysis.finalists import Finalist, num_robustness_samples
 from analysis.hypervolume import REFERENCE_RULE
@@ -26,28 +22,12 @@ from analysis.labels import (
 from analysis.load import Run
 from analysis.ranking import KNEE_DEFINITION, RankedTrial, Ranking
 from analysis.records import Objective
+from analysis.serving import gather_serving
+from analysis.serving_summary import print_latency_notes, print_shipped
+from analysis.table import UNKNOWN, Column, fraction_column, print_columns, say
 
 MAX_ROWS = 20
 MAX_REASONS = 5
-COLUMN_GAP = 2
-EDGES = 2
-UNKNOWN = "-"
-
-
-class _Column(NamedTuple):
-    heading: str
-    cells: list[str]
-    is_text: bool = False
-
-    @property
-    def width(self) -> int:
-        """What the column needs when its heading wraps between words."""
-        return max(map(cell_len, [*self.heading.split(), *self.cells]))
-
-    @property
-    def natural_width(self) -> int:
-        """What it needs when the heading does not wrap."""
-        return max(map(cell_len, [*self.heading.splitlines(), *self.cells]))
 
 
 def print_summary(
@@ -55,21 +35,25 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part, if there are any. Text from the run folder is
-    printed as it is, never read as markup, and each command stands on one line of its own, however
-    narrow the terminal.
+    Then what the finalists did on the test part and what they are as shipped, if there are any.
+    Text from the run folder is printed as it is, never read as markup, and each command stands on
+    one line of its own, however narrow the terminal.
     """
+    serving = gather_serving(run)
     _print_head(run, ranking, console)
     if not ranking.rows:
-        _say(console, "No trial can be ranked.", style="bold red")
+        say(console, "No trial can be ranked.", style="bold red")
         _print_unranked(ranking, console)
+        print_latency_notes(serving, console)
         return
     _print_table(ranking, console)
     _print_unranked(ranking, console)
+    print_latency_notes(serving, console)
     _print_hypervolume(ranking, console)
     _print_members(ranking, console)
     if finalists:
         _print_finalists(finalists, console)
+    print_shipped(serving, console)
 
 
 def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
@@ -88,17 +72,14 @@ def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
-    """Print a line that may be copied: not wrapped, without markup."""
-    console.print(Text(printable(text), style=style), soft_wrap=True, highlight=False)
-
-
 def _print_head(run: Run, ranking: Ranking, console: Console) -> None:
-    _say(console, f"Sweep {ranking.name}", style="bold")
-    _say(console, f"Data set: {ranking.dataset}")
-    _say(console, f"Objectives: {', '.join(map(str, ranking.objectives))}")
+    say(console, f"Sweep {ranking.name}", style="bold")
+    say(console, f"Data set: {ranking.dataset}")
+    say(console, f"Objectives: {', '.join(map(str, ranking.objectives))}")
+    if ranking.serving is not None:
+        say(console, f"Latency: {ranking.serving}")
     counts = ", ".join(f"{count:,} {status}" for status, count in ranking.status_counts.items())
-    _say(console, f"Trials: {counts or 'none'}; {len(ranking.rows):,} ranked")
+    say(console, f"Trials: {counts or 'none'}; {len(ranking.rows):,} ranked")
     totals = run.spec.get("totals")
     if isinstance(totals, dict):
         figures = [
@@ -107,9 +88,9 @@ def _print_head(run: Run, ranking: Ranking, console: Console) -> None:
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         ]
         if figures:
-            _say(console, f"Totals: {', '.join(figures)}")
+            say(console, f"Totals: {', '.join(figures)}")
     if ranking.sweep_status != "finished":
-        _say(
+        say(
             console,
             f"The sweep had not finished when this was read (status: {ranking.sweep_status}): "
             "running trials stand with their last report.",
@@ -121,70 +102,31 @@ def _print_table(ranking: Ranking, console: Console) -> None:
     """Print the first rows with as many of the differing config keys as fit."""
     shown = ranking.rows[:MAX_ROWS]
     optional = [
-        _Column(printable(key), [_config_cell(row.config.get(key)) for row in shown])
+        Column(printable(key), [_config_cell(row.config.get(key)) for row in shown])
         for key in differing_keys([row.config for row in ranking.rows])
     ]
     styles = ["bold green" if row.is_knee else "green" if row.is_front else "" for row in shown]
-    left_out = _print_columns(_fixed_columns(ranking, shown), optional, styles, console)
+    left_out = print_columns(_fixed_columns(ranking, shown), optional, styles, console)
     hidden = len(ranking.rows) - len(shown)
     if hidden:
-        _say(console, f"... and {hidden:,} more ranked trials in report/front.csv")
+        say(console, f"... and {hidden:,} more ranked trials in report/front.csv")
     if left_out:
-        _say(console, f"Config keys that also differ, no room here: {', '.join(left_out)}")
+        say(console, f"Config keys that also differ, no room here: {', '.join(left_out)}")
 
 
-def _print_columns(
-    fixed: Sequence[_Column],
-    optional: Sequence[_Column],
-    styles: Sequence[str],
-    console: Console,
-) -> list[str]:
-    """Print a table with all fixed columns and each optional one that still fits.
-
-    Returns:
-        The headings of those left out.
-    """
-    shown, left_out = list(fixed), []
-    for column in optional:
-        if _table_width(c.width for c in [*shown, column]) <= console.width:
-            shown.append(column)
-        else:
-            left_out.append(column.heading)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    is_roomy = _table_width(column.natural_width for column in shown) <= console.width
-    is_narrow = _table_width(column.width for column in shown) > console.width
-    for column in shown:
-        # Left to itself, rich takes room from headings and figures alike.
-        width = column.natural_width if is_roomy else column.width
-        table.add_column(
-            Text(column.heading),
-            justify="left" if column.is_text else "right",
-            width=None if is_narrow else width,
-            overflow="fold",
-        )
-    for cells, style in zip(zip(*(c.cells for c in shown), strict=True), styles, strict=True):
-        table.add_row(*map(Text, cells), style=style)
-    console.print(table)
-    return left_out
-
-
-def _table_width(widths: Iterable[int]) -> int:
-    return EDGES + sum(width + COLUMN_GAP for width in widths)
-
-
-def _fixed_columns(ranking: Ranking, rows: Sequence[RankedTrial]) -> list[_Column]:
+def _fixed_columns(ranking: Ranking, rows: Sequence[RankedTrial]) -> list[Column]:
     """Return what stands in a table of trials before their configs."""
     return [
-        _Column("rank", ["0 knee" if row.is_knee else str(row.rank) for row in rows]),
-        _Column("trial", [printable(row.trial_id) for row in rows], is_text=True),
-        _Column("status", [row.status for row in rows], is_text=True),
+        Column("rank", ["0 knee" if row.is_knee else str(row.rank) for row in rows]),
+        Column("trial", [printable(row.trial_id) for row in rows], is_text=True),
+        Column("status", [row.status for row in rows], is_text=True),
         *(
-            _Column(
+            Column(
                 _heading(objective), [format_value(objective.column, row.values[i]) for row in rows]
             )
             for i, objective in enumerate(ranking.objectives)
         ),
-        _Column("epoch", [str(row.epoch) for row in rows]),
+        Column("epoch", [str(row.epoch) for row in rows]),
     ]
 
 
@@ -204,13 +146,13 @@ def _print_unranked(ranking: Ranking, console: Console) -> None:
     """Print how many trials could not be ranked and the most frequent reasons."""
     if not ranking.unranked:
         return
-    _say(console, f"Not ranked: {len(ranking.unranked):,} trials", style="yellow")
+    say(console, f"Not ranked: {len(ranking.unranked):,} trials", style="yellow")
     reasons = Counter(trial.why for trial in ranking.unranked)
     example = {trial.why: trial.trial_id for trial in reversed(ranking.unranked)}
     for why, count in reasons.most_common(MAX_REASONS):
-        _say(console, f"  {count:,} x {why} (such as {example[why]})")
+        say(console, f"  {count:,} x {why} (such as {example[why]})")
     if len(reasons) > MAX_REASONS:
-        _say(console, f"  ... and {len(reasons) - MAX_REASONS:,} other reasons in trials.parquet")
+        say(console, f"  ... and {len(reasons) - MAX_REASONS:,} other reasons in trials.parquet")
 
 
 def _print_hypervolume(ranking: Ranking, console: Console) -> None:
@@ -219,52 +161,52 @@ def _print_hypervolume(ranking: Ranking, console: Console) -> None:
     origin = "as given" if ranking.is_reference_given else REFERENCE_RULE
     point = format_values(ranking.objectives, ranking.reference)
     console.print()
-    _say(console, f"Hypervolume {ranking.hypervolume:.6g}", style="bold")
-    _say(console, f"  reference point: {point} ({origin})")
+    say(console, f"Hypervolume {ranking.hypervolume:.6g}", style="bold")
+    say(console, f"  reference point: {point} ({origin})")
 
 
 def _print_members(ranking: Ranking, console: Console) -> None:
     """Print config, checkpoint and command of the knee, then of the front's other members."""
     knee, front = ranking.knee, ranking.front
     assert knee is not None
-    _say(console, f"Knee: trial {knee.trial_id}", style="bold")
-    _say(console, f"  {format_values(ranking.objectives, knee.values)}")
-    _say(console, f"  knee: {KNEE_DEFINITION}")
+    say(console, f"Knee: trial {knee.trial_id}", style="bold")
+    say(console, f"  {format_values(ranking.objectives, knee.values)}")
+    say(console, f"  knee: {KNEE_DEFINITION}")
     console.print()
-    _say(console, f"Front: {len(front):,} trials that nothing dominates", style="bold")
+    say(console, f"Front: {len(front):,} trials that nothing dominates", style="bold")
     shown = [row for row in front[:MAX_ROWS] if row is not knee]
     keys = differing_keys([row.config for row in ranking.rows])
     if keys:
-        _say(console, "  config: where trials differ; report/front.csv has the whole")
+        say(console, "  config: where trials differ; report/front.csv has the whole")
     for row in [knee, *shown]:
         mark = " (knee)" if row.is_knee else ""
-        _say(console, f"{row.trial_id}{mark}", style="green")
-        _say(console, f"  {format_values(ranking.objectives, row.values)}")
+        say(console, f"{row.trial_id}{mark}", style="green")
+        say(console, f"  {format_values(ranking.objectives, row.values)}")
         config = {key: row.config[key] for key in keys if key in row.config} or row.config
-        _say(console, f"  config: {json.dumps(config)}")
-        _say(console, f"  checkpoint: {row.checkpoint or 'none'}")
+        say(console, f"  config: {json.dumps(config)}")
+        say(console, f"  checkpoint: {row.checkpoint or 'none'}")
         if row.reproduce:
-            _say(console, "  reproduce:")
-            _say(console, row.reproduce)
+            say(console, "  reproduce:")
+            say(console, row.reproduce)
         else:
-            _say(console, "  reproduce: no command recorded")
+            say(console, "  reproduce: no command recorded")
     hidden = len(front) - len(shown) - 1
     if hidden:
-        _say(console, f"... and {hidden:,} more members of the front in report/front.csv")
+        say(console, f"... and {hidden:,} more members of the front in report/front.csv")
 
 
 def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
     """Print what the finalists did on the test part beside what they were chosen by."""
     console.print()
-    _say(console, "Finalists on the test part", style="bold")
+    say(console, "Finalists on the test part", style="bold")
     fixed = [
-        _Column("trial", [printable(finalist.trial_id) for finalist in finalists], is_text=True),
-        _fractions("validation accuracy", [finalist.val_accuracy for finalist in finalists]),
+        Column("trial", [printable(finalist.trial_id) for finalist in finalists], is_text=True),
+        fraction_column("validation accuracy", [finalist.val_accuracy for finalist in finalists]),
         _test_column("test accuracy", "test_accuracy", finalists),
-        _Column("difference (points)", [_points(finalist.bias) for finalist in finalists]),
+        Column("difference (points)", [_points(finalist.bias) for finalist in finalists]),
     ]
     robust = [
-        _fractions(f"under {kind}", [finalist.mean_accuracy(kind) for finalist in finalists])
+        fraction_column(f"under {kind}", [finalist.mean_accuracy(kind) for finalist in finalists])
         for kind in ("corruption", "attack")
         if any(finalist.mean_accuracy(kind) is not None for finalist in finalists)
     ]
@@ -274,29 +216,25 @@ def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
         _test_column("ECE", "test_ece", finalists),
         _test_column("ROC-AUC", "test_roc_auc", finalists),
     ]
-    left_out = _print_columns(fixed, optional, [""] * len(finalists), console)
+    left_out = print_columns(fixed, optional, [""] * len(finalists), console)
     if left_out:
         names = ", ".join(left_out)
-        _say(console, f"No room here: {names}; scores stand in report/front.csv too")
-    _say(
+        say(console, f"No room here: {names}; scores stand in report/front.csv too")
+    say(
         console,
         "The test part was read once, after the search, for these trials only. Difference: test "
         "minus validation accuracy, the bias of having chosen by the latter.",
     )
     if robust:
-        _say(
+        say(
             console,
             "Under corruption and attack: mean accuracy over all kinds and severities, on "
             f"{num_robustness_samples(finalists)} test samples.",
         )
 
 
-def _test_column(heading: str, column: str, finalists: Sequence[Finalist]) -> _Column:
-    return _fractions(heading, [finalist.scores[column] for finalist in finalists])
-
-
-def _fractions(heading: str, values: Sequence[float | None]) -> _Column:
-    return _Column(heading, [UNKNOWN if value is None else f"{value:.4f}" for value in values])
+def _test_column(heading: str, column: str, finalists: Sequence[Finalist]) -> Column:
+    return fraction_column(heading, [finalist.scores[column] for finalist in finalists])
 
 
 def _points(difference: float | None) -> str:

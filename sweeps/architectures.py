@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sweeps.latencies import Latencies, describe
 from sweeps.recorder import Architecture
+from sweeps.slo import Refusal, refusal_of
 from trainables.complexity import Complexity, measure_complexity
 from trainables.errors import InputError
-from trainables.latency import LatencyError
-from trainables.latency.cache import LatencyCache
+from trainables.latency.figure import LatencyFigure
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
@@ -21,30 +22,53 @@ class Architectures:
 
     Args:
         task: what the models must fit.
+        latencies: of the architectures.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, latencies: Latencies) -> None:
+        self.latencies = latencies
         self._task = task
-        self._latencies = LatencyCache(task)
         self._complexities: dict[str, Complexity] = {}
 
     def measure(self, configs: Sequence[TrialConfig]) -> None:
-        """Measure the latency of the architectures that aren't known yet.
+        """Find size and latency of the architectures that aren't known yet.
 
         Raises:
-            InputError: if a model can't fit the task.
+            InputError: if a model can't fit the task, if none can run as it would be served, or if
+                none meets the SLO.
         """
         for config in configs:
             self._size(config)  # also proves, at once, that the model can be built
-        self._latencies.get_all(configs)
+        self.latencies.measure(configs)
+        self._check_slo(configs)
 
     def describe(self, values: Mapping[str, Any]) -> Architecture:
         """Return what is known of the architecture of a config given as a dict."""
         config = TrialConfig.from_dict(values)
         fingerprint, complexity = self._size(config)
-        latency_ms = self._p50_ms(config)
-        sizes = dataclasses.asdict(complexity)
-        return Architecture(fingerprint, {**sizes, "latency_p50_ms": latency_ms})
+        figures = {**dataclasses.asdict(complexity), **self._latency_columns(config)}
+        return Architecture(fingerprint, figures)
+
+    def _latency_columns(self, config: TrialConfig) -> dict[str, Any]:
+        """Return the latency of an architecture as `trials.parquet` has it.
+
+        An uncertain figure is left out, so that nothing ranks by it; `latency.parquet` has it.
+        """
+        figure, target = self.latencies.figure(config), self.latencies.target
+        is_exact = figure.status == "exact"
+        is_open = is_exact and target.slo.judge(figure) == "undecided"
+        throughput_per_s = figure.throughput_per_s if is_exact else None
+        return {
+            "latency_ms": figure.latency_ms if is_exact else None,
+            "latency_p50_ms": figure.p50_ms if is_exact else None,
+            "latency_p95_ms": figure.p95_ms if is_exact else None,
+            "latency_p99_ms": figure.p99_ms if is_exact else None,
+            "latency_status": "undecided" if is_open else figure.status,
+            "latency_runtime": figure.runtime,
+            "serving_usd_per_million": serving_usd_per_million(
+                target.price_usd_per_hour, throughput_per_s
+            ),
+        }
 
     def _size(self, config: TrialConfig) -> tuple[str, Complexity]:
         """Return the fingerprint of an architecture, and its size."""
@@ -53,36 +77,55 @@ class Architectures:
             self._complexities[fingerprint] = measure_complexity(config, self._task)
         return fingerprint, self._complexities[fingerprint]
 
-    def _p50_ms(self, config: TrialConfig) -> float:
-        figure = self._latencies.get(config)
-        if figure.p50_ms is None:
-            raise LatencyError(f"latency of {figure.description}: {figure.reason}")
-        return figure.p50_ms
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of `latency.parquet`."""
-        return [dataclasses.asdict(figure) for figure in self._latencies.figures]
-
-    def refusal(self, config: TrialConfig, slo_ms: float | None) -> str | None:
+    def refusal(self, config: TrialConfig) -> Refusal | None:
         """Return why a config may not train, or None if it may."""
-        latency_ms = self._p50_ms(config)
-        if slo_ms is None or latency_ms <= slo_ms:
-            return None
-        return f"latency_p50_ms must be <= {slo_ms:g} ms (the SLO), got {latency_ms:.3g} ms"
+        return refusal_of(self.latencies.figure(config), self.latencies.target.slo)
 
-    def check_slo(self, configs: Sequence[TrialConfig], slo_ms: float | None) -> None:
-        """Check that the fastest of the architectures meets the SLO.
+    def num_of_status(self, configs: Sequence[TrialConfig], status: str) -> int:
+        """Return how many architectures have a `latency_status`."""
+        return sum(self._latency_columns(config)["latency_status"] == status for config in configs)
+
+    def _check_slo(self, configs: Sequence[TrialConfig]) -> None:
+        """Check that an architecture may train.
 
         Raises:
-            InputError: if none does; says what the fastest is.
+            InputError: if none may; says why, or what the fastest is.
         """
-        if slo_ms is None:
+        slo = self.latencies.target.slo
+        figures = [(config, self.latencies.figure(config)) for config in configs]
+        running = [(config, figure) for config, figure in figures if figure.status != "failed"]
+        if not running:
+            config, figure = figures[0]
+            raise _nothing_runs(config, figure)
+        if any(refusal_of(figure, slo) is None for _, figure in running):
             return
-        fastest = min(configs, key=self._p50_ms)
-        if self.refusal(fastest, slo_ms) is not None:
-            words = ", ".join(f"{name} {value}" for name, value in fastest.architecture().items())
-            raise InputError(
-                f"--latency-slo-ms must be >= {self._p50_ms(fastest):.6g} ms, the "
-                f"p50 of the fastest architecture in the space ({words}), got {slo_ms:g}; raise "
-                "it or add smaller --models or --widths"
-            )
+        spans = [(slo.span(figure), config) for config, figure in running]
+        known = [(span, config) for span, config in spans if span is not None]
+        fastest, config = min(known, key=lambda pair: pair[0].value_ms)
+        raise InputError(
+            f"--latency-slo-ms must be >= {fastest.low_ms:.6g} ms, the {slo.column} of the fastest "
+            f"architecture in the space ({describe(config)}: {fastest}), got {slo.limit_ms:g}; "
+            "raise it or add smaller --models or --widths"
+        )
+
+
+def _nothing_runs(config: TrialConfig, figure: LatencyFigure) -> InputError:
+    return InputError(
+        f"--runtime must be one that can run a model of the space, got {figure.runtime} in "
+        f"{figure.precision}: {figure.reason} ({describe(config)}); choose another, name a "
+        "--fallback-runtime or leave the model out"
+    )
+
+
+def serving_usd_per_million(
+    price_usd_per_hour: float | None, throughput_per_s: float | None
+) -> float | None:
+    """Return what a million inferences cost on a host that does nothing else.
+
+    Args:
+        price_usd_per_hour: of the host, with all threads that the throughput was measured with.
+        throughput_per_s: samples per second; > 0.
+    """
+    if price_usd_per_hour is None or throughput_per_s is None:
+        return None
+    return price_usd_per_hour / (throughput_per_s * 3600) * 1e6

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from sweeps.plan import SweepPlan
+from sweeps.slo import Refusal, RefusalListener
 from trainables.errors import InputError
 from trainables.trial_config import TrialConfig
 
@@ -20,10 +21,19 @@ class DrawnTrial:
 
     trial_id: str
     config: TrialConfig
-    refusal: str | None
+    refusal: Refusal | None
 
 
-def draw_trials(plan: SweepPlan, refusal: Callable[[TrialConfig], str | None]) -> list[DrawnTrial]:
+def tell_refusals(trials: Iterable[DrawnTrial], listener: RefusalListener) -> None:
+    """Tell a listener of each trial that may not train."""
+    for trial in trials:
+        if trial.refusal is not None:
+            listener.on_refuse(trial.trial_id, trial.refusal)
+
+
+def draw_trials(
+    plan: SweepPlan, refusal: Callable[[TrialConfig], Refusal | None]
+) -> list[DrawnTrial]:
     """Draw the sweep's configs; the same seed, the same trials.
 
     A refused config takes one of the sweep's trials, except under PBT: a population must be full,

@@ -28,7 +28,7 @@ from analysis.records import (
 from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
-from sweeps.draw import DrawnTrial, draw_trials
+from sweeps.draw import DrawnTrial, draw_trials, tell_refusals
 from sweeps.finalists import (
     attribution_rows,
     choose_finalists,
@@ -36,13 +36,16 @@ from sweeps.finalists import (
     robustness_rows,
 )
 from sweeps.gangs import hold_gangs
+from sweeps.latency_samples import shipping_samples
+from sweeps.measuring import describe_serving, measure_architectures, say_latencies
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
-from sweeps.recorder import Pricing, SweepRecorder
+from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
+from sweeps.shipping import finalist_limits, measure_finalists
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
@@ -53,7 +56,9 @@ from trainables.data.load import load_dataset
 from trainables.errors import InputError
 from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
+from trainables.latency import LatencyError
 
+EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
@@ -65,6 +70,9 @@ def main(default: SweepSpec) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
+    except LatencyError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         print("interrupted before anything was started", file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
@@ -110,9 +118,10 @@ def launch(spec: SweepSpec) -> int:
         sweep = _prepare(spec, nodes, folder, console)
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
+        content |= {"serving": describe_serving(sweep.architectures.latencies, sweep.data)}
         folder.create()
         folder.write_json(SWEEP_FILE, content)
-        folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.rows())
+        folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.latencies.rows())
         _say_plan(console, sweep)
         recorder = _recorder(sweep)
         with quiet(folder.log_path) as shown:
@@ -148,11 +157,8 @@ def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Con
     plan = plan_sweep(spec, gangs, data, limit)
     if spec.address is None:
         check_hardware(plan)  # a cluster's workers aren't the machine that we run on
-    architectures = Architectures(data.task)
-    with console.status("measuring the latency of every architecture"):
-        architectures.measure(plan.architectures)
-    architectures.check_slo(plan.architectures, spec.latency_slo_ms)
-    trials = draw_trials(plan, lambda c: architectures.refusal(c, spec.latency_slo_ms))
+    architectures = measure_architectures(plan, data, console)
+    trials = draw_trials(plan, architectures.refusal)
     return _Sweep(plan, data, note, nodes, architectures, trials, folder)
 
 
@@ -164,8 +170,7 @@ def _recorder(sweep: _Sweep) -> SweepRecorder:
     recorder = SweepRecorder(sweep.folder, sweep.architectures.describe, pricing, columns)
     for trial in sweep.trials:
         recorder.add(trial.trial_id, trial.config.to_dict())
-        if trial.refusal is not None:
-            recorder.refuse(trial.trial_id, trial.refusal)
+    tell_refusals(sweep.trials, recorder)
     return recorder
 
 
@@ -186,8 +191,10 @@ def _run(
                 _search(sweep, recorder, keeper, desk, cluster.scratch, stop)
             finally:
                 progress.stop()
-            if not stop.is_set():
-                _examine(sweep, recorder, desk, shown, stop)
+            finalists = [] if stop.is_set() else _choose_finalists(sweep, recorder, shown)
+            if finalists:
+                _examine(sweep, recorder, finalists, desk, shown, stop)
+                _measure_finalists(sweep, finalists, shown, stop)
         finally:
             errors = keeper.close()
             recorder.close()
@@ -254,23 +261,25 @@ def _search(
     recorder.settle(ray.get(desk.ledger.remote()))
 
 
+def _choose_finalists(sweep: _Sweep, recorder: SweepRecorder, shown: Console) -> list[TrialRecord]:
+    num_finalists = sweep.plan.spec.finalists
+    trials = list(recorder.trials.values())
+    finalists = choose_finalists(trials, sweep.plan.objectives, num_finalists)
+    if num_finalists and not finalists:
+        shown.print("no finalists: no trial of the front was saved at its last epoch")
+    return finalists
+
+
 def _examine(
     sweep: _Sweep,
     recorder: SweepRecorder,
+    finalists: list[TrialRecord],
     desk: ray.actor.ActorHandle,
     shown: Console,
     stop: threading.Event,
 ) -> None:
     """Let the finalists meet the test part, and write down what came out."""
     spec = sweep.plan.spec
-    if not spec.finalists:
-        return
-    finalists = choose_finalists(
-        list(recorder.trials.values()), sweep.plan.objectives, spec.finalists
-    )
-    if not finalists:
-        shown.print("no finalists: no trial of the front was saved at its last epoch")
-        return
     names = ", ".join(trial.trial_id for trial in finalists)
     shown.print(
         f"examining {len(finalists)} finalists on {len(sweep.data.test)} test samples: {names}",
@@ -296,11 +305,39 @@ def _examine(
     sweep.folder.write_table(ATTRIBUTIONS_FILE, ATTRIBUTIONS_SCHEMA, rows)
 
 
+def _measure_finalists(
+    sweep: _Sweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
+) -> None:
+    """Measure the latency of the finalists' trained weights, and write it down."""
+    if not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
+        return
+    latencies = sweep.architectures.latencies
+    if latencies.target.machine is not None:
+        machine = latencies.target.machine
+        shown.print(f"finalists are not measured again: that must be done on {machine}")
+        return
+    latencies.progress.show_on(shown)
+    try:
+        failures = measure_finalists(
+            finalists,
+            latencies,
+            shipping_samples(sweep.data),
+            finalist_limits(sweep.plan.spec.finalist_latency_seconds),
+            locate=sweep.folder.locate,
+            is_stopping=stop.is_set,
+        )
+    finally:
+        latencies.progress.end()
+    for trial_id, why in failures.items():
+        shown.print(f"{trial_id} was not measured again: {why}", markup=False)
+    sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())
+
+
 def _say_plan(console: Console, sweep: _Sweep) -> None:
     """Tell what was found and chosen, a line each."""
     plan, data, gangs = sweep.plan, sweep.data, sweep.plan.gangs
     num_refused = sum(trial.refusal is not None for trial in sweep.trials)
-    refused = f", {num_refused} refused by the SLO" if num_refused else ""
+    refused = f", {num_refused} refused (latency)" if num_refused else ""
     unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
     sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
     for line in (
@@ -310,6 +347,7 @@ def _say_plan(console: Console, sweep: _Sweep) -> None:
         f"{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
+        f"latency    {say_latencies(sweep.architectures, plan.architectures)}",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         f"run folder {sweep.folder.path}",
     ):

@@ -41,7 +41,6 @@ _FLAGS: Final = {
     "model": "models",
     "width": "widths",
     "batch_size": "batch_size",
-    "precision": "precision",
 }
 """The flags that set a hyperparameter, by its name."""
 
@@ -227,8 +226,7 @@ def _given_values(spec: SweepSpec) -> dict[str, Any]:
                 f"--fix must leave {name} to --{flag.replace('_', '-')}, got {name}={fixed[name]}; "
                 "use that flag alone"
             )
-    flags = {"batch_size": spec.batch_size, "precision": spec.precision}
-    return {name: value for name, value in flags.items() if value is not None} | fixed
+    return fixed if spec.batch_size is None else {"batch_size": spec.batch_size, **fixed}
 
 
 def _small_space(

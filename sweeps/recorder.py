@@ -24,6 +24,7 @@ from analysis.records import (
     TrialStatus,
 )
 from sweeps.run_folder import RunFolder
+from sweeps.slo import Refusal
 from sweeps.trackers.tensorboard import TensorBoardTracker
 
 FLUSH_INTERVAL_S: Final = 5.0
@@ -60,7 +61,7 @@ class Architecture:
     """
 
     fingerprint: str
-    figures: Mapping[str, float | None]
+    figures: Mapping[str, float | str | None]
 
 
 @dataclass
@@ -166,6 +167,10 @@ class SweepRecorder:
         )
         self._set_architecture(record)
         self.trials[trial_id] = record
+
+    def on_refuse(self, trial_id: str, refusal: Refusal) -> None:
+        """Note that a trial can't run as it would be served, or misses the SLO."""
+        self.refuse(trial_id, refusal.reason)
 
     def refuse(self, trial_id: str, reason: str) -> None:
         """Note that a trial breaks a hard limit and won't train."""

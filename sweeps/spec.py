@@ -69,8 +69,6 @@ class SweepSpec:
     """Widths to search [channels of the first stage]."""
     batch_size: int | None = None
     """Samples per step over all workers of a trial [samples]."""
-    precision: Literal["fp32", "bf16", "fp16"] | None = None
-    """Arithmetic of training; None: fp32, or what the space draws."""
     perturbation_epochs: int | None = None
     """PBT: epochs between two decisions [epochs]."""
     mutate: tuple[str, ...] | None = None
@@ -84,16 +82,40 @@ class SweepSpec:
 
     objectives: tuple[str, ...] | None = None
     """column:max or column:min, the first steers the scheduler. None: val_accuracy:max
-    latency_p50_ms:min, and cost_usd:min with a price or gang_seconds:min without."""
-    latency_slo_ms: float | None = None
-    """Refuse architectures slower than this before training [ms, p50 at batch 1]."""
+    latency_ms:min, and cost_usd:min with a price or gang_seconds:min without."""
     price_usd_per_hour: float | None = None
     """Price of one worker, that is one GPU or one CPU worker [USD per hour]."""
+
+    runtime: str = "eager"
+    """What serves the model, and so what latency is measured in: eager compiled aot_inductor
+    onnxruntime openvino tensorrt"""
+    precision: str = "fp32"
+    """Arithmetic of the model that is served: fp32 bf16 fp16 int8, as the runtime offers; --fix
+    precision=bf16 sets that of training."""
+    fallback_runtime: str | None = None
+    """What serves models that --runtime can't run; None: they are refused."""
+    latency_slo_ms: float | None = None
+    """Refuse architectures that are slower than this, before training [ms]."""
+    latency_percentile: Literal[50, 95, 99] | None = None
+    """What is held against the SLO; None: latency_ms, the shortest call as on a quiet host."""
+    latency_batch_size: int = 1
+    """Samples per call of the model that is served [samples]."""
+    latency_threads: int = 1
+    """Threads that a call may use."""
+    latency_device: str = "cpu"
+    """What serves: cpu, cuda, or a machine whose figures were imported."""
+    latency_cache: str | None = None
+    """File that keeps latencies for other sweeps; None: paretune/latency.parquet in the user's
+    cache folder (~/.cache)."""
+    serving_price_usd_per_hour: float | None = None
+    """Price of the host that serves, with --latency-threads [USD per hour]."""
 
     finalists: int = 3
     """Trials of the front that are examined on the test part, after the search."""
     robustness_samples: int = 100
     """Test images on which finalists meet noise, blur, attacks [samples]; 0: none."""
+    finalist_latency_seconds: float = 60.0
+    """Time to measure the latency of a finalist's trained weights, at most [s]; 0: not measured."""
     attribution_samples: int = 4
     """Test samples of which attribution maps are made for finalists [samples]; 0: none."""
 
@@ -117,12 +139,14 @@ class SweepSpec:
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
-                     "perturbation_epochs", "checkpoint_epochs", "grace_epochs"):  # fmt: skip
+                     "perturbation_epochs", "checkpoint_epochs", "grace_epochs",
+                     "latency_batch_size", "latency_threads"):  # fmt: skip
             _require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
-        for name in ("latency_slo_ms", "price_usd_per_hour"):
+        for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour"):
             _require(name, getattr(self, name), "> 0", lambda value: value > 0)
         _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
-        for name in ("finalists", "robustness_samples", "attribution_samples"):
+        for name in ("finalists", "robustness_samples", "attribution_samples",
+                     "finalist_latency_seconds"):  # fmt: skip
             _require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
         _require("seed", self.seed, ">= 0", lambda value: value >= 0)
         _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
@@ -155,11 +179,17 @@ class SweepSpec:
                     "--price-usd-per-hour must be given for the objective cost_usd, got none; "
                     "give a price or use gang_seconds:min"
                 )
+            is_serving_cost = objective.column == "serving_usd_per_million"
+            if is_serving_cost and self.serving_price_usd_per_hour is None:
+                raise InputError(
+                    "--serving-price-usd-per-hour must be given for the objective "
+                    "serving_usd_per_million, got none; give a price or use latency_ms:min"
+                )
 
     def resolved_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives, the defaults filled in."""
         cost = "gang_seconds:min" if self.price_usd_per_hour is None else "cost_usd:min"
-        texts = self.objectives or ("val_accuracy:max", "latency_p50_ms:min", cost)
+        texts = self.objectives or ("val_accuracy:max", "latency_ms:min", cost)
         return tuple(Objective.parse(text) for text in texts)
 
     def to_dict(self) -> dict[str, Any]:

@@ -37,6 +37,9 @@ def fake_trial(trial_id: str, **columns: Any) -> dict[str, Any]:
         "val_loss": 0.6,
         "val_accuracy": 0.8,
         "latency_p50_ms": 1.0,
+        "latency_ms": 0.9,
+        "latency_status": "exact",
+        "latency_runtime": "openvino",
         "gang_seconds": 10.0,
         "gpu_seconds": 0.0,
         "checkpoint": f"checkpoints/{trial_id}/epoch_3",
@@ -77,6 +80,37 @@ def fake_finalist(trial_id: str, **columns: Any) -> dict[str, Any]:
     """Return a row of trials.parquet with test scores."""
     scores = {"accuracy": 0.78, "f1_macro": 0.77, "roc_auc": 0.95, "ece": 0.04}
     return fake_trial(trial_id, **{f"test_{name}": v for name, v in scores.items()} | columns)
+
+
+def fake_serving(**keys: Any) -> dict[str, Any]:
+    """Return what a sweep.json says of serving."""
+    return {
+        "runtime": "openvino",
+        "precision": "int8",
+        "batch_size": 1,
+        "num_threads": 1,
+        "device": "cpu",
+        "fallback_runtime": None,
+        "machine": None,
+        "slo_ms": None,
+        "percentile": None,
+        "price_usd_per_hour": None,
+        "measured_on": "cpu Sample",
+        "num_evaluated": 200,
+    } | keys
+
+
+def fake_latency(latency_ms: float | None = 1.0, **columns: Any) -> dict[str, Any]:
+    """Return a row of latency.parquet; intervals reach 1 % to both sides."""
+    row: dict[str, Any] = dict.fromkeys(records.LATENCY_SCHEMA.names)
+    for name in ("latency", "p50", "p95", "p99") if latency_ms is not None else ():
+        row |= {
+            f"{name}_ms": latency_ms,
+            f"{name}_low_ms": 0.99 * latency_ms,
+            f"{name}_high_ms": 1.01 * latency_ms,
+        }
+    row |= {"architecture": "arch-a", "runtime": "openvino", "precision": "int8", "batch_size": 1}
+    return row | {"num_threads": 1, "device": "cpu Sample", "status": "exact"} | columns
 
 
 def fake_robustness(trial_id: str, names: Sequence[str] = CORRUPTIONS) -> list[dict[str, Any]]:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.ray
 ROOT = Path(__file__).parents[2]
 TINY = (
     "--dataset digits --limit-train 256 --batch-size 32 --models resnet8 --widths 4 "
-    "--gangs 2 --workers-per-trial 2"
+    "--gangs 2 --workers-per-trial 2 --finalist-latency-seconds 4"
 )
 
 
@@ -69,7 +69,9 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
         assert trial["status"] == "completed"
         assert trial["epoch"] == 6
         assert (pbt_run / trial["checkpoint"] / "state.pt").is_file()
-        assert trial["latency_p50_ms"] > 0
+        assert trial["latency_runtime"] == "eager"
+        # On a busy host a latency may stay uncertain; then it is null.
+        assert (trial["latency_ms"] is None) == (trial["latency_status"] == "uncertain")
         assert trial["cost_usd"] == pytest.approx(trial["gang_seconds"] * 2 * 2 / 3600)
         assert list((pbt_run / "tensorboard" / trial["trial_id"]).glob("events*"))
     assert (pbt_run / "report" / "front.csv").is_file()
@@ -88,6 +90,17 @@ def test_finalists_of_images_meet_the_test_part_and_worse(pbt_run: Path) -> None
     for row in read(pbt_run, "attributions"):
         assert len(row["attribution"]) == 8 * 8
         assert len(row["image"]) == 8 * 8 * 3
+
+
+def test_finalists_are_timed_from_their_trained_weights(pbt_run: Path) -> None:
+    trials = read(pbt_run, "trials")
+    finalists = {trial["trial_id"] for trial in trials if trial["test_accuracy"] is not None}
+    rows = read(pbt_run, "latency")
+    assert {row["trial_id"] for row in rows} == {None, *finalists}
+    for row in rows:
+        assert row["status"] in ("exact", "uncertain")
+        assert row["latency_low_ms"] <= row["latency_ms"] <= row["latency_high_ms"]
+    assert json.loads((pbt_run / "sweep.json").read_text())["serving"]["runtime"] == "eager"
 
 
 def test_pbt_really_exploits(pbt_run: Path) -> None:

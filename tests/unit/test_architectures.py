@@ -1,100 +1,110 @@
-import functools
-
 import pytest
 from sample_data import random_data
+from sample_latency import FakeBench, SilentProgress, make_target
 
-from analysis.records import LATENCY_SCHEMA
-from sweeps import architectures
-from sweeps.architectures import Architectures
+from analysis.records import LATENCY_STATUSES, TRIALS_SCHEMA
+from sweeps.architectures import Architectures, serving_usd_per_million
+from sweeps.latencies import Latencies
+from sweeps.slo import Slo
 from trainables.errors import InputError
-from trainables.latency.cache import LatencyCache
-from trainables.latency.figure import LatencyFigure
-from trainables.latency.host import device_name, runtime_versions
-from trainables.models import (
-    architecture_fingerprint,
-    count_parameters,
-    create_model,
-    describe_architecture,
-)
+from trainables.models import architecture_fingerprint, count_parameters, create_model
 from trainables.trial_config import TrialConfig
 
 DATA = random_data(30)
 SMALL, LARGE = TrialConfig(width=4), TrialConfig(width=8)
 
 
-class FakeMeasure:
-    """Says that a model takes a tenth of a millisecond per channel of its first stage."""
-
-    def __init__(self):
-        self.measured = []
-
-    def __call__(self, subjects, task, serving):
-        configs = [subject.config for subject in subjects]
-        self.measured += [(config.model, config.width) for config in configs]
-        return [
-            LatencyFigure(
-                architecture=architecture_fingerprint(config, task),
-                description=describe_architecture(config, task),
-                runtime=serving.runtime, precision=serving.precision,
-                batch_size=serving.batch_size, num_threads=serving.num_threads,
-                device=device_name(serving.device), versions=runtime_versions(serving.runtime),
-                p50_ms=config.width / 10, status="exact", measured_unix_s=0.0, measure_seconds=0.0,
-            )
-            for config in configs
-        ]  # fmt: skip
-
-
 @pytest.fixture
-def measure(monkeypatch):
-    measure = FakeMeasure()
-    monkeypatch.setattr(
-        architectures, "LatencyCache", functools.partial(LatencyCache, measure=measure)
-    )
-    return measure
+def make(tmp_path):
+    def make(bench=None, slo=Slo(), **target):  # noqa: B008
+        latencies = Latencies(
+            DATA.task,
+            make_target(tmp_path / "cache", slo=slo, **target),
+            bench or FakeBench(),
+            samples=None,
+            progress=SilentProgress(),
+            sleep=lambda seconds: None,
+        )
+        return Architectures(DATA.task, latencies)
+
+    return make
 
 
-def test_each_architecture_is_measured_once(measure):
-    known = Architectures(DATA.task)
-    known.measure([SMALL, LARGE, TrialConfig(width=4, learning_rate=0.5)])
-    for config in (SMALL, LARGE, SMALL):
-        known.describe(config.to_dict())
-    assert measure.measured == [("resnet8", 4), ("resnet8", 8)]
-
-
-def test_a_config_is_described_by_its_architecture_alone(measure):
-    known = Architectures(DATA.task)
+def test_a_config_is_described_by_its_architecture_alone(make):
+    known = make()
     described = known.describe(SMALL.to_dict())
     model = create_model(SMALL, DATA.task)
     assert described.figures["num_parameters"] == count_parameters(model)
-    assert described.figures["latency_p50_ms"] == 0.4
+    assert described.figures["latency_ms"] == described.figures["latency_p50_ms"] == 0.4
     assert described.figures["flops"] > 1000
     assert described.fingerprint == architecture_fingerprint(SMALL, DATA.task)
     assert known.describe({**SMALL.to_dict(), "momentum": 0.1, "seed": 9}) == described
     assert known.describe(LARGE.to_dict()).fingerprint != described.fingerprint
 
 
-def test_rows_are_those_of_the_latency_table(measure):
-    known = Architectures(DATA.task)
+def test_what_is_told_of_a_latency_are_columns_of_the_trials(make):
+    figures = make().describe(SMALL.to_dict()).figures
+    assert set(figures) <= set(TRIALS_SCHEMA.names)
+    assert (figures["latency_status"], figures["latency_runtime"]) == ("exact", "eager")
+    assert figures["serving_usd_per_million"] is None
+
+
+def test_nothing_ranks_by_an_uncertain_figure(make):
+    figures = (
+        make(FakeBench(statuses=("uncertain",)), price_usd_per_hour=1.0)
+        .describe(SMALL.to_dict())
+        .figures
+    )
+    assert figures["latency_status"] == "uncertain"
+    names = [name for name in figures if name.endswith("_ms")]
+    assert len(names) == 4
+    assert {figures[name] for name in [*names, "serving_usd_per_million"]} == {None}
+
+
+def test_what_straddles_the_slo_trains_and_is_marked(make):
+    known = make(FakeBench(spreads=(0.2,)), Slo(0.7))
     known.measure([SMALL, LARGE])
-    rows = known.rows()
-    assert [row["p50_ms"] for row in rows] == [0.4, 0.8]
-    assert list(rows[0]) == LATENCY_SCHEMA.names
+    assert known.refusal(LARGE) is None
+    figures = known.describe(LARGE.to_dict()).figures
+    assert (figures["latency_status"], figures["latency_ms"]) == ("undecided", 0.8)
+    counts = [known.num_of_status([SMALL, LARGE], status) for status in LATENCY_STATUSES]
+    assert counts == [1, 1, 0, 0]
 
 
-def test_what_is_slower_than_the_slo_is_refused(measure):
-    known = Architectures(DATA.task)
-    assert known.refusal(LARGE, None) is None
-    assert known.refusal(LARGE, 0.8) is None
-    reason = known.refusal(LARGE, 0.5)
-    assert reason == "latency_p50_ms must be <= 0.5 ms (the SLO), got 0.8 ms"
+def test_what_misses_the_slo_is_refused(make):
+    known = make(slo=Slo(0.5))
+    known.measure([SMALL, LARGE])
+    assert known.refusal(SMALL) is None
+    assert known.refusal(LARGE).reason == (
+        "latency_ms must be <= 0.5 ms (the SLO), got 0.8 ms (0.792 to 0.808 ms)"
+    )
 
 
-def test_an_slo_that_nothing_meets_is_refused_with_the_fastest(measure):
-    known = Architectures(DATA.task)
-    for slo_ms in (None, 0.4, 0.5):
-        known.check_slo([LARGE, SMALL], slo_ms)
+def test_an_slo_that_nothing_meets_is_refused_with_the_fastest(make):
+    for limit_ms in (None, 0.41, 0.4):
+        make(slo=Slo(limit_ms, 99)).measure([LARGE, SMALL])
     with pytest.raises(InputError) as caught:
-        known.check_slo([LARGE, SMALL], 0.3)
-    message = str(caught.value)
-    assert message.startswith("--latency-slo-ms must be >= 0.4 ms, the p50 of the fastest")
-    assert "(model resnet8, width 4), got 0.3; raise it" in message
+        make(slo=Slo(0.3, 99)).measure([LARGE, SMALL])
+    assert str(caught.value) == (
+        "--latency-slo-ms must be >= 0.396 ms, the latency_p99_ms of the fastest architecture in "
+        "the space (model resnet8, width 4: 0.4 ms (0.396 to 0.404 ms)), got 0.3; raise it or add "
+        "smaller --models or --widths"
+    )
+
+
+def test_a_runtime_that_can_run_nothing_is_refused_with_the_reason(make):
+    with pytest.raises(InputError) as caught:
+        make(FakeBench(cannot=("eager",))).measure([SMALL, LARGE])
+    assert str(caught.value) == (
+        "--runtime must be one that can run a model of the space, got eager in fp32: operator "
+        "aten::x can't be exported (model resnet8, width 4); choose another, name a "
+        "--fallback-runtime or leave the model out"
+    )
+
+
+def test_a_million_inferences_cost_the_hours_that_they_take(make):
+    # 1,000 a second are a million in 1,000 s.
+    assert serving_usd_per_million(3.6, 1000.0) == pytest.approx(1.0)
+    assert serving_usd_per_million(None, 1000.0) is serving_usd_per_million(3.6, None) is None
+    figures = make(price_usd_per_hour=3.6).describe(SMALL.to_dict()).figures
+    assert figures["serving_usd_per_million"] == pytest.approx(0.4)  # of 0.4 ms each

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from sweeps.bench_nodes import LATENCY_BENCH
 from trainables.gang_trial import TRIAL_SLOT
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,14 @@ def test_rsync_leaves_out_run_folders_but_none_of_our_code(written):
 def test_it_says_where_shared_storage_goes_and_what_to_edit():
     assert "--storage s3://" in TEXT
     assert TEXT.count("EDIT") > 5
+
+
+def test_ray_accepts_it_with_the_node_for_latencies():
+    head, _, rest = TEXT.partition("  # latency_bench:\n")
+    block, _, tail = rest.partition("\n\n")
+    lines = ["latency_bench:", *(line.removeprefix("  # ") for line in block.splitlines())]
+    whole = head + "\n".join(f"  {line}" for line in lines) + "\n\n" + tail
+    config = prepare_config(yaml.safe_load(whole))
+    validate_config(config)
+    resources = config["available_node_types"]["latency_bench"]["resources"]
+    assert resources == {"CPU": 0, LATENCY_BENCH: 1}

@@ -1,8 +1,12 @@
 import pytest
+from sample_latency import make_figure
 from sample_sweep import make_plan
 
-from sweeps.draw import MAX_DRAWS_PER_MEMBER, draw_trials
+from sweeps.draw import MAX_DRAWS_PER_MEMBER, draw_trials, tell_refusals
+from sweeps.slo import Refusal
 from trainables.errors import InputError
+
+TOO_SLOW = Refusal("too slow", make_figure())
 
 
 def accept(config):
@@ -10,7 +14,7 @@ def accept(config):
 
 
 def refuse_wide(config):
-    return "too slow" if config.width > 8 else None
+    return TOO_SLOW if config.width > 8 else None
 
 
 @pytest.mark.parametrize("scheduler", ["fifo", "asha", "pbt"])
@@ -37,7 +41,7 @@ def test_more_trials_only_add_to_fewer():
 def test_a_refused_config_takes_one_of_the_trials(scheduler):
     trials = draw_trials(make_plan(scheduler=scheduler, trials=12), refuse_wide)
     assert len(trials) == 12
-    assert {trial.refusal for trial in trials} == {None, "too slow"}
+    assert {trial.refusal for trial in trials} == {None, TOO_SLOW}
     for trial in trials:
         assert trial.refusal == refuse_wide(trial.config)
 
@@ -55,7 +59,7 @@ def test_a_population_that_cannot_be_filled_is_refused():
 
     def refuse(config):
         asked.append(config)
-        return "too slow"
+        return TOO_SLOW
 
     with pytest.raises(InputError, match="got 3 with 0 of 150 draws accepted; raise the SLO"):
         draw_trials(make_plan(scheduler="pbt", trials=3), refuse)
@@ -63,5 +67,18 @@ def test_a_population_that_cannot_be_filled_is_refused():
 
 
 def test_a_sweep_in_which_everything_is_refused_is_still_drawn():
-    trials = draw_trials(make_plan(trials=3), lambda config: "too slow")
-    assert [trial.refusal for trial in trials] == ["too slow"] * 3
+    trials = draw_trials(make_plan(trials=3), lambda config: TOO_SLOW)
+    assert [trial.refusal for trial in trials] == [TOO_SLOW] * 3
+
+
+def test_a_listener_hears_of_the_refused_and_of_no_other():
+    heard = {}
+
+    class Listener:
+        def on_refuse(self, trial_id, refusal):
+            heard[trial_id] = refusal
+
+    trials = draw_trials(make_plan(trials=12), refuse_wide)
+    tell_refusals(trials, Listener())
+    assert heard == {t.trial_id: TOO_SLOW for t in trials if t.refusal is not None}
+    assert 0 < len(heard) < 12

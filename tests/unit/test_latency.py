@@ -1,6 +1,5 @@
 import json
 import subprocess
-from dataclasses import asdict, replace
 
 import pytest
 
@@ -8,13 +7,12 @@ from analysis.records import LATENCY_SCHEMA
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES, LatencyError, RuntimeEntry
 from trainables.latency.blocks import Limits
-from trainables.latency.cache import LatencyCache
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import device_name, runtime_versions
 from trainables.latency.measure import Subject, measure_all
 from trainables.latency.nominal import keep_nominal_ms, read_nominal_ms
 from trainables.latency.serving import Serving, check_serving
-from trainables.models import architecture_fingerprint, describe_architecture
+from trainables.models import architecture_fingerprint
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
@@ -124,54 +122,3 @@ def test_a_process_that_breaks_is_an_error(cache_folder, monkeypatch):
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(LatencyError, match="measuring latencies failed: out of memory"):
         measure_all([Subject(SMALL)], TASK, Serving())
-
-
-class Meter:
-    """Stands in for the process that measures; counts what it was asked for."""
-
-    def __init__(self):
-        self.measured = []
-
-    def __call__(self, subjects, task, serving):
-        configs = [subject.config for subject in subjects]
-        self.measured += configs
-        return [
-            LatencyFigure(
-                architecture=architecture_fingerprint(config, task),
-                description=describe_architecture(config, task),
-                runtime=serving.runtime,
-                precision=serving.precision,
-                batch_size=serving.batch_size,
-                num_threads=serving.num_threads,
-                device=device_name(serving.device),
-                versions=runtime_versions(serving.runtime),
-                p50_ms=float(config.width),
-                status="exact",
-                measured_unix_s=0.0,
-                measure_seconds=0.0,
-            )
-            for config in configs
-        ]
-
-
-def test_each_architecture_is_measured_once():
-    meter = Meter()
-    cache = LatencyCache(TASK, measure=meter)
-    wide = TrialConfig(width=8)
-    figures = cache.get_all([SMALL, wide, replace(SMALL, learning_rate=0.5)])
-    assert [figure.p50_ms for figure in figures] == [4.0, 8.0, 4.0]
-    assert cache.get(replace(wide, seed=3)).p50_ms == 8.0
-    assert [config.width for config in meter.measured] == [4, 8]
-    assert cache.figures == figures[:2]
-
-
-def test_rows_are_reused_only_where_they_hold():
-    first = LatencyCache(TASK, measure=Meter())
-    row = asdict(first.get(SMALL))
-    meter = Meter()
-    LatencyCache(TASK, rows=[row], measure=meter).get(SMALL)
-    assert meter.measured == []
-    for changed in ({"device": "cpu other"}, {"versions": "torch 1.0"}, {"num_threads": 2}):
-        meter = Meter()
-        LatencyCache(TASK, rows=[{**row, **changed}], measure=meter).get(SMALL)
-        assert meter.measured == [SMALL]

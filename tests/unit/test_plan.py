@@ -22,7 +22,7 @@ def with_workers(num_workers: int) -> GangPlan:
 
 def test_what_is_given_is_kept():
     plan = make_plan(
-        trials=5, epochs=7, models=("resnet20",), widths=(4, 12), precision="bf16",
+        trials=5, epochs=7, models=("resnet20",), widths=(4, 12), fix=("precision=bf16",),
         perturbation_epochs=3, scheduler="pbt", mutate=("momentum",),
         objectives=("val_loss:min",),
     )  # fmt: skip

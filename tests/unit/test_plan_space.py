@@ -256,7 +256,6 @@ def test_a_space_that_cannot_be_is_refused(data, flags, message):
         ({"fix": ("num_epochs=5",)}, "leave num_epochs to --epochs, got num_epochs=5; use that"),
         ({"fix": ("seed=5",)}, "leave seed to --seed, got seed=5"),
         ({"fix": ("batch_size=32",), "batch_size": 16}, "leave batch_size to --batch-size"),
-        ({"fix": ("precision=bf16",), "precision": "fp32"}, "leave precision to --precision"),
         ({"fix": ("model=resnet8",), "models": ("resnet14",)}, "leave model to --models"),
         ({"fix": ("width=8",), "widths": (4,)}, "leave width to --widths"),
     ],
@@ -273,7 +272,6 @@ def test_what_a_flag_says_is_not_fixed_to_something_else(flags, message):
     ("flags", "precisions"),
     [
         ({}, ["fp32"]),
-        ({"precision": "fp16"}, ["fp16"]),
         ({"fix": ("precision=bf16",)}, ["bf16"]),
         ({"own_space": {"precision": Choice(("fp32", "fp16"))}}, ["fp32", "fp16"]),
         (
@@ -292,9 +290,9 @@ def test_the_machine_is_asked_for_every_precision(monkeypatch, gangs, flags, pre
 
 def test_a_precision_that_the_machine_lacks_is_refused(monkeypatch):
     monkeypatch.setattr("trainables.precision._has_cpu_fp16", lambda: False)
-    check_hardware(plan_space(precision="bf16"))
+    check_hardware(plan_space(fix=("precision=bf16",)))
     with pytest.raises(InputError, match="precision must be one that this CPU has, got fp16"):
-        check_hardware(plan_space(precision="fp16"))
+        check_hardware(plan_space(fix=("precision=fp16",)))
 
 
 @pytest.mark.parametrize(

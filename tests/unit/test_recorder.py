@@ -2,6 +2,7 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from sample_latency import make_figure
 from sample_sweep import make_recorder, make_result
 
 from analysis.load import load_run
@@ -19,8 +20,10 @@ from analysis.records import (
 )
 from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
 from sweeps.run_folder import RunFolder
+from sweeps.slo import Refusal
 from trainables.trial_config import TrialConfig
 
+TOO_SLOW = Refusal("too slow", make_figure())
 A, B, C = (TrialConfig(width=8 * i, learning_rate=0.1 * i).to_dict() for i in (1, 2, 3))
 
 
@@ -47,7 +50,7 @@ def test_rows_keep_to_the_schema(folder):
     recorder = make_recorder(folder, price=3.6, gpus_per_gang=2)
     for name, config in (("a", A), ("b", B), ("c", C)):
         recorder.add(name, config)
-    recorder.refuse("b", "too slow")
+    recorder.on_refuse("b", TOO_SLOW)
     for epoch in (1, 2):
         recorder.set_status("a", "running")
         recorder.report("a", make_result(epoch, checkpoint=f"{folder.checkpoints}/a/{epoch}"))
@@ -92,7 +95,7 @@ def test_how_a_trial_ended_is_kept_with_the_reason(folder):
     recorder = make_recorder(folder)
     for name in ("refused", "failed", "stopped", "completed", "pending", "running", "paused"):
         recorder.add(name, A)
-    recorder.refuse("refused", "too slow")
+    recorder.on_refuse("refused", TOO_SLOW)
     recorder.set_status("running", "running")
     recorder.set_status("paused", "paused")
     recorder.report("running", make_result(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import json
@@ -112,8 +113,21 @@ def describe_architecture(config: TrialConfig, task: Task) -> str:
 
 
 def architecture_fingerprint(config: TrialConfig, task: Task) -> str:
-    """Return 16 hex digits that are equal exactly where the graphs are equal."""
-    return hashlib.sha256(describe_architecture(config, task).encode()).hexdigest()[:16]
+    """Return 16 hex digits that are equal exactly where the graphs are equal.
+
+    They are of the description and of the graph itself: figures that are kept by them for other
+    sweeps must not outlive a change of a model's code.
+    """
+    graph = _graph(type(config)(**config.architecture()), task)
+    text = f"{describe_architecture(config, task)}\n{graph}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _graph(architecture: TrialConfig, task: Task) -> str:
+    from trainables.models.graph import trace_graph
+
+    return trace_graph(lambda: create_model(architecture, task), task)
 
 
 def count_parameters(model: nn.Module) -> int:
