@@ -1,8 +1,8 @@
-"""Timing a network in short blocks that alternate with those of a reference. Needs no Torch.
+"""Timing a network in short blocks that alternate with those of others. Needs no Torch.
 
-What slows the host down, slows both down, and so leaves their ratio alone; the shortest call of
-many shows neither preemption nor cold caches. Chen and Revels (2016, Robust benchmarking in noisy
-environments, arXiv:1608.04295) show why the minimum is the estimator to take.
+What slows the host down, slows all of them down; the shortest call of many shows neither preemption
+nor cold caches. Chen and Revels (2016, Robust benchmarking in noisy environments,
+arXiv:1608.04295) show why the minimum is the estimator to take.
 """
 
 from __future__ import annotations
@@ -10,31 +10,41 @@ from __future__ import annotations
 import heapq
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MAX_TRIES = 4
+NUM_PROCESSES = 3
+
+Call = Callable[[], Any]
 
 _BLOCK_MS = 4.5
-_WARM_UP_CALLS = 5
-_WARM_UP_MS = 100.0
-_MIN_PAIRS = 20
+_WARM_UP_CALLS = 3
+_WARM_UP_MS = 50.0
+_MIN_ROUNDS = 10
+_LEAST_ROUNDS = 3  # without them nothing can be said, however long a call takes
 _NUM_SMALLEST = 5
 _STABLE_FRACTION = 0.02
-_PAUSE_S = 2.0  # between tries, for a burst of load to pass
 
 
 class Limits(NamedTuple):
-    """How long a network and the reference are timed together, in each try.
+    """How long a network and the references are timed together, in each try.
 
     Attributes:
         min_time_s: seconds of calls at least; 60 for figures that a decision stands on.
-        time_limit_s: seconds of calls at most, but for five pairs of blocks.
+        time_limit_s: seconds at most, but for three rounds of blocks in each of two processes.
     """
 
     min_time_s: float = 0.5
     time_limit_s: float = 10.0
+
+    def of_process(self) -> dict[str, float]:
+        """Return the limits of one process, as `trainables.latency.blocks.alternate` takes them."""
+        return {
+            "min_time_s": self.min_time_s / NUM_PROCESSES,
+            "time_limit_s": self.time_limit_s / NUM_PROCESSES,
+        }
 
 
 class TimedCall(NamedTuple):
@@ -52,7 +62,7 @@ class TimedCall(NamedTuple):
     is_preempted: bool | None
 
 
-def time_call(call: Callable[[], Any]) -> TimedCall:
+def time_call(call: Call) -> TimedCall:
     """Call and time it."""
     preemptions = _num_preemptions()
     cpu_ns = time.thread_time_ns()
@@ -93,77 +103,65 @@ class Series:
         )
 
 
-Timer = Callable[[Callable[[], Any]], TimedCall]
+def pool(series: Iterable[Series]) -> Series:
+    """Return what several processes timed of one network as one series."""
+    pooled = Series()
+    for one in series:
+        pooled.calls += one.calls
+        pooled.minima_ms += one.minima_ms
+    return pooled
+
+
+Timer = Callable[[Call], TimedCall]
 
 
 def alternate(
-    target: Callable[[], Any],
-    reference: Callable[[], Any],
-    limits: Limits,
+    networks: Sequence[Call],
     *,
+    min_time_s: float,
+    time_limit_s: float,
     timer: Timer = time_call,
-) -> tuple[Series, Series]:
-    """Time blocks of a target and of a reference in turn until the shortest of both agree.
+) -> list[Series]:
+    """Time blocks of networks in turn until the shortest calls of each agree.
 
     A block lasts 4.5 ms, or one call if that is longer; the call before it, after the switch, is
-    not counted. The end is at 20 pairs of blocks and the least time, once both series are stable,
-    or at the time limit; five pairs are always taken, for without them nothing can be said.
+    not counted. The end is at 10 rounds and the least time, once all series are stable, or at the
+    time limit; three rounds are always taken.
 
     Args:
-        target: what is measured.
-        reference: what it is measured against.
-        limits: of the time spent in calls.
+        networks: what is timed.
+        min_time_s: seconds of calls at least.
+        time_limit_s: seconds of calls at most.
         timer: calls and times.
 
     Returns:
-        The calls of both.
+        The calls of each.
     """
-    for network in (target, reference):
+    for network in networks:
         _warm_up(network, timer)
-    series = (Series(), Series())
+    all_series = [Series() for _ in networks]
     spent_ms = 0.0
     while True:
-        for network, one in zip((target, reference), series, strict=True):
+        for network, series in zip(networks, all_series, strict=True):
             spent_ms += timer(network).wall_ms
-            spent_ms += _time_block(network, one, timer)
-        num_pairs = len(series[0].minima_ms)
-        if num_pairs >= _NUM_SMALLEST and spent_ms >= limits.time_limit_s * 1000:
+            spent_ms += _time_block(network, series, timer)
+        num_rounds = len(all_series[0].minima_ms)
+        if num_rounds >= _LEAST_ROUNDS and spent_ms >= time_limit_s * 1000:
             break
-        is_enough = num_pairs >= _MIN_PAIRS and spent_ms >= limits.min_time_s * 1000
-        if is_enough and all(one.is_stable() for one in series):
+        is_enough = num_rounds >= _MIN_ROUNDS and spent_ms >= min_time_s * 1000
+        if is_enough and all(series.is_stable() for series in all_series):
             break
-    return series
+    return all_series
 
 
-def settle(
-    target: Callable[[], Any],
-    reference: Callable[[], Any],
-    limits: Limits,
-    *,
-    timer: Timer = time_call,
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[Series, Series, int]:
-    """Time a target in turn with the reference until both are stable, in four tries at most.
-
-    Returns:
-        The series of target and reference in the last try, and the number of tries.
-    """
-    for num_tries in range(1, MAX_TRIES + 1):
-        series = alternate(target, reference, limits, timer=timer)
-        if all(one.is_stable() for one in series) or num_tries == MAX_TRIES:
-            break
-        sleep(_PAUSE_S)
-    return *series, num_tries
-
-
-def _warm_up(network: Callable[[], Any], timer: Timer) -> None:
+def _warm_up(network: Call, timer: Timer) -> None:
     num_calls, spent_ms = 0, 0.0
     while num_calls < _WARM_UP_CALLS or spent_ms < _WARM_UP_MS:
         spent_ms += timer(network).wall_ms
         num_calls += 1
 
 
-def _time_block(network: Callable[[], Any], series: Series, timer: Timer) -> float:
+def _time_block(network: Call, series: Series, timer: Timer) -> float:
     first = len(series.calls)
     spent_ms = 0.0
     while spent_ms < _BLOCK_MS:

@@ -2,54 +2,61 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from trainables.latency.blocks import Series
+from trainables.latency.nominal import Nominal, nominal_path
 from trainables.latency.order_statistics import quantile, quantile_interval
+from trainables.latency.serving import Serving
+from trainables.latency.settling import Settled
 
 _MIN_CLEAN_CALLS = 662
 _MIN_CLEAN_FRACTION = 0.7
 _MIN_CPU_FRACTION = 0.5
+_MAX_PRESSURE = 1.15
+_TOO_QUICK = 0.95
+_NETWORKS = ("the model", "the compact reference network", "the wide reference network")
 
 
-@dataclass(frozen=True)
-class Nominal:
-    """The shortest call of the reference network on a quiet host.
+def calibrate(settled: Settled, nominal: Nominal, serving: Serving) -> dict[str, Any]:
+    """Return what a `LatencyFigure` says of a model timed in turn with the reference networks.
 
-    Attributes:
-        reference_ms: of that call.
-        is_stable: the shortest calls agreed when it was measured.
-    """
+    By the compact reference alone the latency of a large model comes out too high on a busy host,
+    by the wide one alone that of a small model too low. They are the ends of the interval, and
+    their geometric mean is the figure: half of what the interval spans is the most it is off.
 
-    reference_ms: float
-    is_stable: bool
-
-
-def calibrate(
-    target: Series, reference: Series, nominal: Nominal, *, num_tries: int, num_threads: int
-) -> dict[str, Any]:
-    """Return what a `LatencyFigure` says of a model timed in turn with the reference network.
+    Args:
+        settled: series of the model, the compact and the wide reference.
+        nominal: their quiet times.
+        serving: how the model was called.
 
     Returns:
         Its status, its times and what led to them, by the names of its fields.
     """
-    target_ms, reference_ms = target.smallest_ms(), reference.smallest_ms()
+    target, compact, wide = settled.series
+    target_ms = target.smallest_ms()
+    compact_ms, wide_ms = compact.smallest_ms()[0], wide.smallest_ms()[0]
+    by_each = sorted(
+        (nominal.compact_ms / compact_ms * target_ms[0], nominal.wide_ms / wide_ms * target_ms[0])
+    )
+    reference_ms = math.sqrt(compact_ms * wide_ms)
     clean_fraction = _clean_fraction(target)
-    tail_reason = _tail_reason(target, clean_fraction, num_threads)
-    reason = _unstable_reason(target, reference, nominal, num_tries)
+    tail_reason = _tail_reason(target, clean_fraction, serving.num_threads)
+    reason = _doubt(settled, nominal, serving)
     figures = {
         "status": "exact" if reason is None else "uncertain",
         "reason": reason,
-        "latency_ms": target_ms[0] / reference_ms[0] * nominal.reference_ms,
-        "latency_low_ms": target_ms[0] / reference_ms[-1] * nominal.reference_ms,
-        "latency_high_ms": target_ms[-1] / reference_ms[0] * nominal.reference_ms,
-        "reference_ratio": target_ms[0] / reference_ms[0],
+        "latency_ms": target_ms[0] / reference_ms * nominal.mean_ms,
+        "latency_low_ms": by_each[0],
+        "latency_high_ms": by_each[1] * target_ms[-1] / target_ms[0],
+        "reference_ratio": target_ms[0] / reference_ms,
         "min_ms": target_ms[0],
-        "reference_min_ms": reference_ms[0],
-        "nominal_reference_ms": nominal.reference_ms,
-        "num_tries": num_tries,
+        "reference_min_ms": reference_ms,
+        "nominal_reference_ms": nominal.mean_ms,
+        "num_tries": settled.num_tries,
         "num_samples": len(target.calls),
         "clean_fraction": clean_fraction,
         "tail_reason": tail_reason,
@@ -61,6 +68,44 @@ def calibrate(
     return figures
 
 
+def pressure(references: Sequence[Series], nominal: Nominal) -> float:
+    """Return how much more the wide reference was slowed than the compact one; 1: not at all."""
+    compact_ms, wide_ms = (series.smallest_ms()[0] for series in references)
+    ratio = (wide_ms / nominal.wide_ms) / (compact_ms / nominal.compact_ms)
+    return max(ratio, 1 / ratio)
+
+
+def is_low_pressure(series: Sequence[Series], nominal: Nominal) -> bool:
+    """Return whether a model timed in turn with the references can be calibrated by them."""
+    return pressure(series[1:], nominal) <= _MAX_PRESSURE
+
+
+def _doubt(settled: Settled, nominal: Nominal, serving: Serving) -> str | None:
+    if not nominal.is_stable:
+        return "the reference networks' shortest calls did not agree when their times were taken"
+    if settled.disagreement:
+        noisy = " and ".join(_NETWORKS[number] for number in settled.disagreement)
+        return f"the shortest calls of {noisy} did not agree in {settled.num_tries} tries"
+    references = settled.series[1:]
+    for name, series, quiet_ms in zip(
+        _NETWORKS[1:], references, (nominal.compact_ms, nominal.wide_ms), strict=True
+    ):
+        shortest_ms = series.smallest_ms()[0]
+        if shortest_ms < _TOO_QUICK * quiet_ms:
+            path = nominal_path(serving.num_threads, serving.device)
+            return (
+                f"{name} took {shortest_ms:.3g} ms, and {quiet_ms:.3g} ms when this host was taken "
+                f"to be quiet; remove {path} to measure that again"
+            )
+    found = pressure(references, nominal)
+    if found > _MAX_PRESSURE:
+        return (
+            f"this host's caches are too busy: the wide reference network was slowed {found:.2f} "
+            "times as much as the compact one"
+        )
+    return None
+
+
 def _quantiles(name: str, fraction: float, samples_ms: list[float]) -> dict[str, float]:
     ordered = sorted(samples_ms)
     low_ms, high_ms = quantile_interval(ordered, fraction)
@@ -69,21 +114,6 @@ def _quantiles(name: str, fraction: float, samples_ms: list[float]) -> dict[str,
         f"{name}_low_ms": low_ms,
         f"{name}_high_ms": high_ms,
     }
-
-
-def _unstable_reason(
-    target: Series, reference: Series, nominal: Nominal, num_tries: int
-) -> str | None:
-    if not nominal.is_stable:
-        return "the reference network's shortest calls did not agree when its time was taken"
-    noisy = [
-        name
-        for name, series in (("the model", target), ("the reference network", reference))
-        if not series.is_stable()
-    ]
-    if noisy:
-        return f"the shortest calls of {' and '.join(noisy)} did not agree in {num_tries} tries"
-    return None
 
 
 def _clean_fraction(target: Series) -> float | None:

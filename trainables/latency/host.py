@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 from functools import cache
@@ -21,7 +22,10 @@ def torch_version() -> str:
 
 def runtime_versions(runtime: str) -> str:
     """Return Torch and what a runtime needs beside it, each with its version."""
-    names = ("torch", *RUNTIMES[runtime].modules)
+    entry = RUNTIMES[runtime]
+    extras = [extra for extra in (entry.extra, entry.int8_extra) if extra is not None]
+    needed = ("torch", *(module for extra in extras for module in extra.modules))
+    names = [name for name in needed if importlib.util.find_spec(name) is not None]
     return ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)
 
 
@@ -49,6 +53,14 @@ def gpu_name() -> str | None:
 def device_name(device: str = "cpu") -> str:
     """Return `cpu` or `cuda` with the name of this host's processor or first GPU."""
     return f"{device} {processor_name() if device == 'cpu' else gpu_name()}"
+
+
+@cache
+def cpu_has_bf16() -> bool:
+    """Return whether the CPU multiplies in bf16; asks Torch."""
+    import torch
+
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def cpu_governor() -> str | None:

@@ -1,4 +1,4 @@
-"""Measure latencies in a fresh process, so that nothing else in ours is timed with them.
+"""Measure latencies in fresh processes, so that nothing else in ours is timed with them.
 
 Needs no Torch itself.
 """
@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,16 +20,12 @@ from numpy.typing import NDArray
 
 from trainables.errors import InputError
 from trainables.latency import LatencyError
-from trainables.latency.blocks import MAX_TRIES, Limits
-from trainables.latency.calibration import Nominal
+from trainables.latency.blocks import Limits
 from trainables.latency.figure import LatencyFigure
-from trainables.latency.nominal import keep_nominal_ms, read_nominal_ms
 from trainables.latency.serving import Serving, check_serving
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
-_START_LIMIT_S = 180.0  # to start Python, import Torch and time the reference on a busy host
-_SUBJECT_LIMIT_S = 180.0  # to build and compile one model, and for the pauses between tries
 _DEFAULT_LIMITS = Limits()
 
 
@@ -39,11 +36,13 @@ class Subject(NamedTuple):
         config: of a trial; its architecture fields are used, and no other.
         checkpoint: location of the trained weights; None: random ones.
         trial_id: whose weights they are.
+        pruned_fraction: of the channels, removed first (`trainables.pruning`).
     """
 
     config: TrialConfig
     checkpoint: str | None = None
     trial_id: str | None = None
+    pruned_fraction: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +59,12 @@ class Samples:
     evaluation: NDArray[Any] | None = None
     labels: NDArray[np.int64] | None = None
 
+    def write(self, path: Path) -> str:
+        """Write the arrays that are there into a file; return its path."""
+        named = {name: value for name, value in vars(self).items() if value is not None}
+        np.savez(path, **named)
+        return str(path)
+
 
 def measure_all(
     subjects: Sequence[Subject],
@@ -72,8 +77,9 @@ def measure_all(
 ) -> list[LatencyFigure]:
     """Measure models one after the other, away from this process.
 
-    The first call on a host also times the reference network, and keeps that time
-    (`trainables.latency.nominal`).
+    Each in fresh processes: one builds what would be shipped, one loads it and compares its logits
+    with those of eager PyTorch in fp32, at least three time it. The first call on a host also times
+    the reference networks, and keeps their times (`trainables.latency.nominal`).
 
     Args:
         subjects: what to measure.
@@ -99,60 +105,61 @@ def measure_all(
         ],
         "task": task.to_dict(),
         "serving": asdict(serving),
-        "num_threads": serving.num_threads,
-        "nominal": asdict(_nominal(serving.num_threads)),
         "limits": limits._asdict(),
     }
-    subject_limit_s = _SUBJECT_LIMIT_S + MAX_TRIES * 2 * limits.time_limit_s
-    reply = _ask(request, _START_LIMIT_S + len(subjects) * subject_limit_s)
-    figures = [LatencyFigure(**figure) for figure in reply["figures"]]
-    for figure in figures:
-        if on_figure is not None:
-            on_figure(figure)
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="paretune-samples-") as name:
+        samples_file = None if samples is None else samples.write(Path(name, "samples.npz"))
+        for figure in _ask({**request, "samples_file": samples_file}, serving):
+            figures.append(figure)
+            if on_figure is not None:
+                on_figure(figure)
+    if len(figures) != len(subjects):
+        raise LatencyError(f"measuring latencies ended after {len(figures)} of {len(subjects)}")
     return figures
 
 
-def _nominal(num_threads: int) -> Nominal:
-    kept_ms = read_nominal_ms(num_threads)
-    if kept_ms is not None:
-        return Nominal(kept_ms, is_stable=True)
-    measured = Nominal(**_ask({"num_threads": num_threads}, _START_LIMIT_S))
-    if not measured.is_stable:
-        return measured
-    return Nominal(keep_nominal_ms(num_threads, measured.reference_ms), is_stable=True)
-
-
-def _ask(request: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
-    try:
-        process = subprocess.run(
-            [sys.executable, "-m", "trainables.latency.worker"],
-            input=json.dumps(request),
-            env=_environment(request["num_threads"]),
-            capture_output=True,
+def _ask(request: Mapping[str, Any], serving: Serving) -> Iterator[LatencyFigure]:
+    """Yield the figures of a server as they come; its steps have time limits of their own."""
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "trainables.latency.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=_environment(serving),
             text=True,
-            timeout=limit_s,
-            check=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise LatencyError(f"measuring latencies took over {limit_s:.0f} s") from error
-    except subprocess.CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
-        raise LatencyError(f"measuring latencies failed: {lines[-1]}") from error
-    reply: dict[str, Any] = json.loads(process.stdout)
-    return reply
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            with process.stdin as stdin:
+                json.dump(request, stdin)
+            for line in process.stdout:
+                yield LatencyFigure(**json.loads(line))
+            exit_code = process.wait()
+        finally:
+            process.kill()
+            process.wait()
+        if exit_code != 0:
+            log.seek(0)
+            lines = log.read().strip().splitlines() or [f"exit status {exit_code}"]
+            raise LatencyError(f"measuring latencies failed: {lines[-1]}")
 
 
-def _environment(num_threads: int) -> dict[str, str]:
+def _environment(serving: Serving) -> dict[str, str]:
     """Return ours, with threads set on purpose and this package on the path."""
     package_root = str(Path(__file__).resolve().parents[2])
     python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
-    return {
+    own = {
         **os.environ,
         "PYTHONPATH": python_path,
-        "OMP_NUM_THREADS": str(num_threads),
+        "OMP_NUM_THREADS": str(serving.num_threads),
+        "OPENBLAS_NUM_THREADS": "1",  # NumPy's would start threads, and those can't be forked
         "OMP_WAIT_POLICY": "PASSIVE",
-        "CUDA_VISIBLE_DEVICES": "",
+        "NNCF_CI": "1",  # it sends word of its use otherwise
     }
+    return own if serving.device == "cuda" else {**own, "CUDA_VISIBLE_DEVICES": ""}
 
 
 def _check_limits(limits: Limits) -> None:

@@ -1,55 +1,78 @@
-"""The quiet time of the reference network, kept for this host. Needs no Torch.
+"""The quiet times of the reference networks, kept for this host. Needs no Torch.
 
-It is measured once and kept in a file of the user's cache, so that figures of different sweeps on
-one host share their scale; hosts with the same processor that share the folder share the time.
-Remove the file to measure it again: figures with the old time then differ in scale, and say so in
-`nominal_reference_ms`.
+They are measured once and kept in a file of the user's cache, so that figures of different sweeps
+on one host share their scale; hosts with the same processor that share the folder share the times.
+Remove the file to measure them again: figures with the old times then differ in scale, and say so
+in `nominal_reference_ms`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trainables.errors import InputError
 from trainables.latency.host import device_name, torch_version
 
-REFERENCE_VERSION = 1
+REFERENCE_VERSION = 2
 """Raise it with every change of `trainables.latency.reference`."""
 
 
-def nominal_path(num_threads: int) -> Path:
-    """Return the file that holds the time for so many threads, this processor and this Torch."""
-    key = json.dumps([REFERENCE_VERSION, device_name(), torch_version(), num_threads])
+@dataclass(frozen=True)
+class Nominal:
+    """The shortest calls of the reference networks on a quiet host.
+
+    Attributes:
+        compact_ms: of the compact one.
+        wide_ms: of the wide one.
+        is_stable: the shortest calls agreed when they were measured.
+    """
+
+    compact_ms: float
+    wide_ms: float
+    is_stable: bool = True
+
+    @property
+    def mean_ms(self) -> float:
+        """The geometric mean of both."""
+        return math.sqrt(self.compact_ms * self.wide_ms)
+
+
+def nominal_path(num_threads: int, device: str = "cpu") -> Path:
+    """Return the file that holds the times for so many threads, this device and this Torch."""
+    key = json.dumps([REFERENCE_VERSION, device_name(device), torch_version(), num_threads])
     folder = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     name = f"latency_reference_{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
     return Path(folder) / "paretune" / name
 
 
-def read_nominal_ms(num_threads: int) -> float | None:
-    """Return the time that is kept, or None if none is."""
+def read_nominal(num_threads: int, device: str = "cpu") -> Nominal | None:
+    """Return the times that are kept, or None if none are."""
     try:
-        return float(json.loads(nominal_path(num_threads).read_text())["reference_ms"])
+        content = json.loads(nominal_path(num_threads, device).read_text())
     except FileNotFoundError:
         return None
+    return Nominal(float(content["compact_ms"]), float(content["wide_ms"]))
 
 
-def keep_nominal_ms(num_threads: int, reference_ms: float) -> float:
-    """Keep a time, unless one is kept already.
+def keep_nominal(nominal: Nominal, num_threads: int, device: str = "cpu") -> Nominal:
+    """Keep times, unless some are kept already.
 
     Returns:
-        The time that is kept: of several processes at once, the first to keep one prevails.
+        The times that are kept: of several processes at once, the first to keep some prevails.
 
     Raises:
         InputError: if the folder can't be written.
     """
-    path = nominal_path(num_threads)
+    path = nominal_path(num_threads, device)
     content = {
-        "reference_ms": reference_ms,
-        "device": device_name(),
+        **asdict(nominal),
+        "device": device_name(device),
         "torch_version": torch_version(),
         "num_threads": num_threads,
     }
@@ -67,6 +90,6 @@ def keep_nominal_ms(num_threads: int, reference_ms: float) -> float:
             f"XDG_CACHE_HOME must be a folder that can be written, got {path.parent.parent} "
             f"({error.strerror}); set it to another"
         ) from error
-    kept_ms = read_nominal_ms(num_threads)
-    assert kept_ms is not None
-    return kept_ms
+    kept = read_nominal(num_threads, device)
+    assert kept is not None
+    return kept

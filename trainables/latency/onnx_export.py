@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 
 from trainables.latency import LatencyError
+from trainables.latency.export import export_failure
 
 
 def export_onnx(model: nn.Module, example: Tensor) -> bytes:
@@ -28,21 +27,8 @@ def export_onnx(model: nn.Module, example: Tensor) -> bytes:
         try:
             program = torch.onnx.export(model, (example,), dynamo=True, verbose=False)
         except Exception as error:
-            raise LatencyError(f"{type(model).__name__} has no ONNX form: {_why(error)}") from error
+            raise LatencyError(
+                f"{type(model).__name__} has no ONNX form: {export_failure(error)}"
+            ) from error
     assert program is not None
     return bytes(program.model_proto.SerializeToString())
-
-
-def _why(error: BaseException) -> str:
-    causes = list(_causes(error))
-    for cause in causes:
-        found = re.search(r"OpOverload\(op='([^']+)'", str(cause))
-        if found:
-            return f"operator {found[1]} can't be exported"
-    return str(causes[-1]).strip().partition("\n")[0]
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__

@@ -1,45 +1,71 @@
-"""Whether what is timed is the model: its outputs against those of eager PyTorch."""
+"""Whether what is timed is the model: its logits against those of eager PyTorch in fp32."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from trainables.latency import LatencyError
 
 _TOLERANCE = 1e-4  # of the largest logit; fp32 sums in another order
 
+Logits = NDArray[np.float32]
 
-def check_outputs(found: ArrayLike, expected: ArrayLike, runtime: str) -> None:
-    """Check a runtime's logits: close to eager's, with the same predicted classes.
 
-    Classes that eager itself holds level within the tolerance count as the same.
+class Comparison(NamedTuple):
+    """How far logits are from others.
+
+    Attributes:
+        max_difference: of any two, as a fraction of the largest expected.
+        agreement_fraction: of samples with the expected class.
+    """
+
+    max_difference: float
+    agreement_fraction: float
+
+
+def compare(found: Logits, expected: Logits) -> Comparison:
+    """Return how far a runtime's logits are from eager's.
+
+    A class that eager itself holds level with its own within 1e-4 of the largest logit counts as
+    the same.
 
     Args:
-        found: [batch, num_classes] logits of the runtime.
-        expected: [batch, num_classes] logits of eager PyTorch.
-        runtime: its name, for the message.
+        found: [num_samples, num_classes], of the runtime.
+        expected: [num_samples, num_classes], of eager.
 
     Raises:
-        LatencyError: if they differ in shape, by more than 1e-4 of the largest expected logit, or
-            in a predicted class.
+        LatencyError: if they differ in shape.
     """
-    found, expected = np.asarray(found), np.asarray(expected)
     if found.shape != expected.shape:
-        raise LatencyError(
-            f"{runtime} returned logits of shape {found.shape}, eager of {expected.shape}"
-        )
-    tolerance = _TOLERANCE * np.abs(expected).max()
-    difference = np.abs(found - expected).max()
-    if not difference <= tolerance:  # NaN too
-        raise LatencyError(
-            f"{runtime} must compute logits within {tolerance:.2g} of eager's, got a difference "
-            f"of {difference:.2g}; use another runtime for this model"
-        )
+        raise LatencyError(f"it returned logits of shape {found.shape}, eager of {expected.shape}")
+    largest = float(np.abs(expected).max())
+    difference = float(np.abs(found - expected).max())
     chosen = np.take_along_axis(expected, found.argmax(1, keepdims=True), 1)[:, 0]
-    num_other = int((chosen < expected.max(1) - tolerance).sum())
-    if num_other:
-        raise LatencyError(
-            f"{runtime} must predict eager's classes, got {num_other} others of {len(expected)}; "
-            "use another runtime for this model"
+    is_same = chosen >= expected.max(1) - _TOLERANCE * largest
+    # Logits that all are 0 have no scale: then any difference is infinite.
+    relative = difference / largest if largest else (np.inf if difference else 0.0)
+    return Comparison(relative, float(is_same.mean()))
+
+
+def fp32_fault(comparison: Comparison, runtime: str) -> str | None:
+    """Return why fp32 logits are not eager's, or None if they are: within 1e-4, the same classes.
+
+    Args:
+        comparison: of them with eager's.
+        runtime: its name, for the message.
+    """
+    difference, agreement_fraction = comparison
+    if not difference <= _TOLERANCE:  # NaN too
+        return (
+            f"{runtime} must compute logits within {_TOLERANCE:g} of eager's largest, got a "
+            f"difference of {difference:.2g}; use another runtime for this model"
         )
+    if agreement_fraction < 1:
+        return (
+            f"{runtime} must predict eager's classes, got others for "
+            f"{1 - agreement_fraction:.2%} of the samples; use another runtime for this model"
+        )
+    return None

@@ -6,8 +6,8 @@ import importlib.util
 from dataclasses import dataclass
 
 from trainables.errors import InputError
-from trainables.latency import RUNTIMES
-from trainables.latency.host import gpu_name, num_cpus
+from trainables.latency import RUNTIMES, Extra
+from trainables.latency.host import cpu_has_bf16, gpu_name, num_cpus, processor_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,13 @@ def check_serving(serving: Serving) -> None:
     Raises:
         InputError: for an unknown runtime or one that isn't installed, a precision or a device
             that it hasn't, a number that is not positive, more threads than this process may use
-            CPUs.
+            CPUs, or arithmetic that the hardware hasn't.
     """
     _check_choice("runtime", serving.runtime, tuple(RUNTIMES))
     entry = RUNTIMES[serving.runtime]
-    _check_choice(f"precision of {serving.runtime}", serving.precision, entry.precisions)
-    _check_choice(f"device of {serving.runtime}", serving.device, entry.devices)
+    _check_choice(f"device of {serving.runtime}", serving.device, tuple(entry.precisions))
+    precisions = entry.precisions[serving.device]
+    _check_choice(f"precision of {serving.runtime}", serving.precision, precisions)
     for name in ("batch_size", "num_threads"):
         value = getattr(serving, name)
         if value <= 0:
@@ -52,11 +53,22 @@ def check_serving(serving: Serving) -> None:
         )
     if serving.device == "cuda" and gpu_name() is None:
         raise InputError("device must be cpu on a host without an NVIDIA GPU, got cuda; change it")
-    missing = [name for name in entry.modules if importlib.util.find_spec(name) is None]
+    extras = [entry.extra, entry.int8_extra if serving.precision == "int8" else None]
+    for extra in filter(None, extras):
+        _check_installed(serving.runtime, extra)
+    if (serving.precision, serving.device) == ("bf16", "cpu") and not cpu_has_bf16():
+        raise InputError(
+            f"precision must be one that this CPU computes in, got bf16 on {processor_name()}, "
+            "which has neither AVX512-BF16 nor AMX; choose fp32 or int8"
+        )
+
+
+def _check_installed(runtime: str, extra: Extra) -> None:
+    missing = [name for name in extra.modules if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"runtime must be one that is installed, got {serving.runtime!r} without "
-            f"{', '.join(missing)}; run: pip install 'paretune[{entry.extra}]'"
+            f"runtime must be one that is installed, got {runtime!r} without "
+            f"{', '.join(missing)}; run: pip install 'paretune[{extra.name}]'"
         )
 
 
