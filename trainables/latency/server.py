@@ -117,9 +117,7 @@ def find_nominal(serving: Serving) -> Nominal:
         return kept
 
     def time_in_process() -> list[Series]:
-        return call_isolated(
-            steps.time_references, serving, _NOMINAL_LIMITS, limit_s=STEP_LIMIT_S
-        )
+        return call_isolated(steps.time_references, serving, _NOMINAL_LIMITS, limit_s=STEP_LIMIT_S)
 
     settled = settle(time_in_process, _NOMINAL_LIMITS)
     compact, wide = (series.smallest_ms()[0] for series in settled.series)
