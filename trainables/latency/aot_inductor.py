@@ -37,8 +37,11 @@ class AotInductorRuntime:
             with torch.no_grad(), torch._inductor.config.patch(FROZEN):
                 torch._inductor.aoti_compile_and_package(program, package_path=str(folder / _FILE))
         except Exception as error:  # Inductor raises many kinds
-            raise LatencyError(f"AOTInductor can't compile the model: {first_line(error)}") from error
+            raise LatencyError(
+                f"AOTInductor can't compile the model: {first_line(error)}"
+            ) from error
 
     def load(self, folder: Path, recipe: Recipe) -> Runner:
         """Return a call of the package."""
-        return module_runner(torch._inductor.aoti_load_package(str(folder / _FILE)), recipe)
+        package = torch._inductor.aoti_load_package(str(folder / _FILE))
+        return module_runner(package, recipe)

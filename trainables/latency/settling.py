@@ -88,6 +88,4 @@ def _disagreement(
 def _is_confirmed(series: Sequence[Series]) -> bool:
     """Return whether the shortest calls of two processes lie within 5 %."""
     smallest_ms = sorted(min(one.minima_ms) for one in series)
-    return (
-        len(smallest_ms) > 1 and smallest_ms[1] <= (1 + _CONFIRMED_FRACTION) * smallest_ms[0]
-    )
+    return len(smallest_ms) > 1 and smallest_ms[1] <= (1 + _CONFIRMED_FRACTION) * smallest_ms[0]
