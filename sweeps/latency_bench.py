@@ -11,7 +11,7 @@ from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import device_name, runtime_versions
 from trainables.latency.lock import measuring_alone
 from trainables.latency.measure import Samples, Subject, measure_all
-from trainables.latency.nominal import read_nominal_ms
+from trainables.latency.nominal import read_nominal
 from trainables.latency.serving import Serving, check_serving
 from trainables.task import Task
 
@@ -71,8 +71,12 @@ def identify_here(serving: Serving) -> Identity:
         InputError: if it can't serve so.
     """
     check_serving(serving)
-    nominal_ms = read_nominal_ms(serving.num_threads)
-    return Identity(device_name(serving.device), runtime_versions(serving.runtime), nominal_ms)
+    nominal = read_nominal(serving.num_threads, serving.device)
+    return Identity(
+        device=device_name(serving.device),
+        versions=runtime_versions(serving.runtime),
+        nominal_ms=None if nominal is None else nominal.mean_ms,
+    )
 
 
 def measure_here(request: Request, on_figure: OnFigure, on_wait: Callable[[], None]) -> None:

@@ -37,7 +37,6 @@ from sweeps.finalists import (
     robustness_rows,
 )
 from sweeps.gangs import hold_gangs
-from sweeps.latency_samples import shipping_samples
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, measure_architectures, say_latencies
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
@@ -60,6 +59,7 @@ from trainables.errors import InputError
 from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 from trainables.latency import LatencyError
+from trainables.latency.samples import shipping_samples
 
 EXIT_FAILED: Final = 1
 EXIT_BAD_INPUT: Final = 2

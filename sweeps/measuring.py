@@ -11,10 +11,10 @@ from sweeps.architectures import Architectures
 from sweeps.bench_nodes import choose_bench
 from sweeps.latencies import Latencies
 from sweeps.latency_progress import LatencyProgress
-from sweeps.latency_samples import calibration_samples, num_evaluated
 from sweeps.plan import SweepPlan
 from sweeps.serving import serving_words, target_of
 from trainables.data.dataset import SplitData
+from trainables.latency.samples import calibration_samples, num_evaluated
 from trainables.trial_config import TrialConfig
 
 _NOTES: Final = {

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sample_data import random_data
 
-from sweeps import latency_samples
-from sweeps.latency_samples import calibration_samples, num_evaluated, shipping_samples
+from trainables.latency import samples as latency_samples
+from trainables.latency.samples import calibration_samples, num_evaluated, shipping_samples
 
 DATA = random_data(300)
 

@@ -43,4 +43,5 @@ class AotInductorRuntime:
 
     def load(self, folder: Path, recipe: Recipe) -> Runner:
         """Return a call of the package."""
-        return module_runner(torch._inductor.aoti_load_package(str(folder / _FILE)), recipe)
+        package = torch._inductor.aoti_load_package(str(folder / _FILE))
+        return module_runner(package, recipe)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.latency.blocks import Limits, Series, alternate
+from trainables.latency.job import Arrays, Job
 from trainables.latency.memory import PeakMemory
 from trainables.latency.outputs import Logits, compare
-from trainables.latency.protocol import Recipe, Runner, open_runtime
+from trainables.latency.protocol import OnnxConverter, Recipe, Runner, open_runtime
 from trainables.latency.reference import reference_calls
 from trainables.latency.serving import Serving
 from trainables.models import architecture_fingerprint, create_model, describe_architecture
@@ -26,45 +25,16 @@ from trainables.models.example import example_inputs
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
-_EXPECTED_FILE = "expected.npz"
-_ARTEFACT_FOLDER = "artefact"
 _EAGER_BATCH = 256
 _NUM_RANDOM = 32  # samples for int8 where none were given
 
 
-@dataclass(frozen=True)
-class Job:
-    """One model in one way of serving.
-
-    Attributes:
-        subject: as `trainables.latency.measure` writes it.
-        task: what the model must fit.
-        serving: how it is served.
-        folder: for what passes between the steps.
-        samples_file: of `trainables.latency.measure.Samples`; None: there are none.
-    """
-
-    subject: Mapping[str, Any]
-    task: Task
-    serving: Serving
-    folder: Path
-    samples_file: Path | None
-
-    def load_samples(self) -> dict[str, NDArray[Any]]:
-        """Return the samples by their names, as views of the file."""
-        if self.samples_file is None:
-            return {}
-        with np.load(self.samples_file) as file:
-            return dict(file)
-
-    @property
-    def artefact_folder(self) -> Path:
-        """Where the artefact lies, and nothing else."""
-        return self.folder / _ARTEFACT_FOLDER
-
-
 def identify(job: Job) -> tuple[str, str]:
     """Return the fingerprint and the description of a job's architecture."""
+    if job.task is None:
+        path = Path(job.subject["onnx_file"])
+        fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return fingerprint, json.dumps({"onnx_file": path.name})
     config = TrialConfig.from_dict(job.subject["config"])
     fingerprint = architecture_fingerprint(config, job.task)
     description = describe_architecture(config, job.task)
@@ -86,31 +56,56 @@ def build(job: Job) -> dict[str, Any]:
         LatencyError: if the runtime can't take the model.
         InputError: if there is no such model, or a tool is missing.
     """
-    _set_threads(job)
+    _set_threads(job.serving)
     torch.manual_seed(0)
-    samples = job.load_samples()
-    model = _create(job)
-    example = example_inputs(job.task, job.serving.batch_size)
-    expected = {"example": example.numpy(), "logits": _eager_logits(model, example)}
-    found: dict[str, Any] = {}
+    job.artefact_folder.mkdir()
+    expected = _convert(job) if job.task is None else _build(job, job.task)
+    job.save_expected(expected)
+    found: dict[str, Any] = {"artefact_bytes": _size(job.artefact_folder)}
+    if "evaluation_logits" in expected:
+        found["fp32_accuracy"] = _accuracy(expected["evaluation_logits"], job.load_samples())
+    return found
+
+
+def _build(job: Job, task: Task) -> Arrays:
+    """Build the artefact of a model; return what eager fp32 computes of it."""
+    samples, model = job.load_samples(), _create(job, task)
+    example = example_inputs(task, job.serving.batch_size)
+    expected: Arrays = {"example": example.numpy()}
     if "evaluation" in samples:
-        logits = _eager_logits(model, torch.from_numpy(samples["evaluation"]))
-        expected["evaluation_logits"] = logits
-        found["fp32_accuracy"] = _accuracy(logits, samples)
+        # Of the model as it was trained, pruned or not: the one that would be shipped instead.
+        evaluation = torch.from_numpy(samples["evaluation"])
+        expected["evaluation_logits"] = _eager_logits(model, evaluation)
     if job.subject["pruned_fraction"]:
         from trainables.pruning import prune
 
         model = prune(model, job.subject["pruned_fraction"], example)
-        expected["logits"] = _eager_logits(model, example)
-    job.artefact_folder.mkdir()
-    runtime = open_runtime(job.serving.runtime)
+    expected["logits"] = _eager_logits(model, example)
     if "calibration" in samples:
         calibration = torch.from_numpy(samples["calibration"])
     else:
-        calibration = example_inputs(job.task, _NUM_RANDOM)
+        calibration = example_inputs(task, _NUM_RANDOM)
+    runtime = open_runtime(job.serving.runtime)
     runtime.build(model, _recipe(job, example, calibration), job.artefact_folder)
-    np.savez(job.folder / _EXPECTED_FILE, **expected)  # type: ignore[arg-type]
-    return {**found, "artefact_bytes": _size(job.artefact_folder)}
+    return expected
+
+
+def _convert(job: Job) -> Arrays:
+    """Build the artefact of an ONNX file; return what ONNX Runtime makes of it as it stands."""
+    from trainables.latency.onnx_file import example_of, read_graph
+    from trainables.latency.onnx_runtime import open_session
+
+    samples = job.load_samples()
+    graph = read_graph(Path(job.subject["onnx_file"]), job.serving.batch_size)
+    example, plain = example_of(graph), open_session(graph, is_optimised=False)
+    expected: Arrays = {"example": example.numpy(), "logits": _flat(plain(example))}
+    if "evaluation" in samples:
+        evaluation = torch.from_numpy(samples["evaluation"])
+        expected["evaluation_logits"] = _run_all(plain, evaluation, len(example))
+    calibration = torch.from_numpy(samples["calibration"]) if samples else example
+    converter = cast("OnnxConverter", open_runtime(job.serving.runtime))
+    converter.convert(graph, _recipe(job, example, calibration), job.artefact_folder)
+    return expected
 
 
 def check(job: Job) -> dict[str, Any]:
@@ -123,14 +118,14 @@ def check(job: Job) -> dict[str, Any]:
     Raises:
         LatencyError: if the artefact can't run, or its logits have another shape.
     """
-    _set_threads(job)
-    samples, (expected, example) = job.load_samples(), _expected(job)
-    recipe = _recipe(job, example)
-    runtime = open_runtime(job.serving.runtime)
+    _set_threads(job.serving)
+    samples, expected = job.load_samples(), job.load_expected()
+    example = torch.from_numpy(expected["example"])
+    runtime, recipe = open_runtime(job.serving.runtime), _recipe(job, example, example)
     memory = PeakMemory(job.serving.device)
     started_s = time.perf_counter()
     runner = runtime.load(job.artefact_folder, recipe)
-    logits = np.asarray(runner(example))
+    logits = _flat(runner(example))
     found: dict[str, Any] = {
         "cold_start_ms": (time.perf_counter() - started_s) * 1000,
         "peak_memory_bytes": memory.added_bytes(),
@@ -148,21 +143,25 @@ def check(job: Job) -> dict[str, Any]:
 
 def time_with_references(job: Job, limits: Limits) -> list[Series]:
     """Load the artefact in this fresh process, and time it in turn with the references."""
-    _set_threads(job)
-    _, example = _expected(job)
-    runner = open_runtime(job.serving.runtime).load(job.artefact_folder, _recipe(job, example))
+    _set_threads(job.serving)
+    example = torch.from_numpy(job.load_expected()["example"])
+    recipe = _recipe(job, example, example)
+    runner = open_runtime(job.serving.runtime).load(job.artefact_folder, recipe)
     calls = [lambda: runner(example), *reference_calls(job.serving.device)]
-    return alternate(calls, **limits.of_process())
+    min_time_s, time_limit_s = limits.of_process()
+    return alternate(calls, min_time_s=min_time_s, time_limit_s=time_limit_s)
 
 
 def time_references(serving: Serving, limits: Limits) -> list[Series]:
     """Time the references alone, in this fresh process."""
-    torch.set_num_threads(serving.num_threads)
-    return alternate(reference_calls(serving.device), **limits.of_process())
+    _set_threads(serving)
+    min_time_s, time_limit_s = limits.of_process()
+    calls = reference_calls(serving.device)
+    return alternate(calls, min_time_s=min_time_s, time_limit_s=time_limit_s)
 
 
-def _create(job: Job) -> nn.Module:
-    model = create_model(TrialConfig.from_dict(job.subject["config"]), job.task)
+def _create(job: Job, task: Task) -> nn.Module:
+    model = create_model(TrialConfig.from_dict(job.subject["config"]), task)
     if job.subject["checkpoint"] is not None:
         from trainables.checkpoint_store import read_checkpoint
 
@@ -172,34 +171,32 @@ def _create(job: Job) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def _recipe(job: Job, example: Tensor, calibration: Tensor | None = None) -> Recipe:
-    calibration = example if calibration is None else calibration
+def _recipe(job: Job, example: Tensor, calibration: Tensor) -> Recipe:
     return Recipe(job.serving.precision, example, calibration, job.serving.device)
-
-
-def _expected(job: Job) -> tuple[dict[str, NDArray[Any]], Tensor]:
-    with np.load(job.folder / _EXPECTED_FILE) as file:
-        expected = dict(file)
-    return expected, torch.from_numpy(expected["example"])
 
 
 @torch.inference_mode()
 def _eager_logits(model: nn.Module, inputs: Tensor) -> Logits:
-    logits = torch.cat([model(batch) for batch in inputs.split(_EAGER_BATCH)])
+    logits = torch.cat([model(batch) for batch in torch.split(inputs, _EAGER_BATCH)])
     return cast("Logits", logits.float().numpy())
 
 
 def _run_all(runner: Runner, inputs: Tensor, batch_size: int) -> Logits:
     """Return the logits of every sample; the last batch is filled up with its first sample."""
     found = []
-    for batch in inputs.split(batch_size):
+    for batch in torch.split(inputs, batch_size):
         missing = batch_size - len(batch)
         filled = torch.cat([batch, batch[:1].expand(missing, *batch.shape[1:])])
-        found.append(np.asarray(runner(filled.contiguous()))[: len(batch)])
+        found.append(_flat(runner(filled))[: len(batch)])
     return np.concatenate(found)
 
 
-def _accuracy(logits: Logits, samples: Mapping[str, NDArray[Any]]) -> float | None:
+def _flat(logits: Tensor | NDArray[np.float32]) -> Logits:
+    """Return outputs as [batch, num_numbers]: those of a foreign file may have other shapes."""
+    return np.asarray(logits).reshape(len(logits), -1)
+
+
+def _accuracy(logits: Logits, samples: Arrays) -> float | None:
     if "labels" not in samples:
         return None
     return float((logits.argmax(1) == samples["labels"]).mean())
@@ -209,6 +206,6 @@ def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def _set_threads(job: Job) -> None:
-    torch.set_num_threads(job.serving.num_threads)
-    assert torch.get_num_threads() == job.serving.num_threads
+def _set_threads(serving: Serving) -> None:
+    torch.set_num_threads(serving.num_threads)
+    assert torch.get_num_threads() == serving.num_threads

@@ -39,12 +39,9 @@ class Limits(NamedTuple):
     min_time_s: float = 0.5
     time_limit_s: float = 10.0
 
-    def of_process(self) -> dict[str, float]:
-        """Return the limits of one process, as `trainables.latency.blocks.alternate` takes them."""
-        return {
-            "min_time_s": self.min_time_s / NUM_PROCESSES,
-            "time_limit_s": self.time_limit_s / NUM_PROCESSES,
-        }
+    def of_process(self) -> Limits:
+        """Return the limits of one of three processes."""
+        return Limits(self.min_time_s / NUM_PROCESSES, self.time_limit_s / NUM_PROCESSES)
 
 
 class TimedCall(NamedTuple):

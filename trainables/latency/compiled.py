@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch._inductor.config
@@ -23,7 +22,7 @@ _PROGRAM_FILE = "model.pt2"
 
 # Weights are constants: norms are folded into them, and int8 needs them so. As an option of the
 # call, Inductor heeds it too late for int8.
-FROZEN: Mapping[str, object] = {"freezing": True}
+FROZEN: dict[str, Any] = {"freezing": True}
 
 
 class CompiledRuntime:

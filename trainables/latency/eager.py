@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def save_module(model: nn.Module, recipe: Recipe, path: Path) -> None:
 def load_module(path: Path, recipe: Recipe) -> nn.Module:
     """Return the module of a file that `save_module` wrote, on the recipe's device."""
     model: nn.Module = torch.load(path, map_location=recipe.device, weights_only=False)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
 def channels_last(inputs: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def channels_last(inputs: Tensor) -> Tensor:
     return inputs.contiguous(memory_format=torch.channels_last)
 
 
-def module_runner(model: nn.Module, recipe: Recipe) -> Runner:
+def module_runner(model: Callable[[Tensor], Tensor], recipe: Recipe) -> Runner:
     """Return a forward pass that takes its inputs from the CPU and brings its logits there."""
     dtype = DTYPES.get(recipe.precision, torch.float32)
 
@@ -64,6 +64,6 @@ def module_runner(model: nn.Module, recipe: Recipe) -> Runner:
             inputs = inputs.to(dtype)
         inputs = channels_last(inputs)
         # On a GPU the copy of the logits waits until they are there.
-        return cast("Tensor", model(inputs.to(recipe.device))).float().cpu()
+        return model(inputs.to(recipe.device)).float().cpu()
 
     return run

@@ -19,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.errors import InputError
-from trainables.latency import LatencyError
+from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency.blocks import Limits
 from trainables.latency.figure import LatencyFigure
-from trainables.latency.serving import Serving, check_serving
+from trainables.latency.serving import Serving, check_installed, check_serving
+from trainables.pruning import check_pruning
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
@@ -98,15 +99,68 @@ def measure_all(
         LatencyError: if the process that measures broke or hung.
     """
     check_serving(serving)
-    _check_limits(limits)
-    request = {
-        "subjects": [
-            {**subject._asdict(), "config": subject.config.to_dict()} for subject in subjects
-        ],
-        "task": task.to_dict(),
-        "serving": asdict(serving),
-        "limits": limits._asdict(),
+    for subject in subjects:
+        if subject.pruned_fraction:
+            check_pruning(subject.pruned_fraction)
+    described = [{**subject._asdict(), "config": subject.config.to_dict()} for subject in subjects]
+    request = {"subjects": described, "task": task.to_dict()}
+    return _measure(request, serving, samples, limits, on_figure)
+
+
+def measure_onnx(
+    path: Path,
+    serving: Serving,
+    *,
+    samples: Samples | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> LatencyFigure:
+    """Measure an ONNX file as `measure_all` measures models.
+
+    What it computes is compared with ONNX Runtime, in fp32 and without rewriting the graph.
+
+    Args:
+        path: of the file.
+        serving: how it is served.
+        samples: needed for int8.
+        limits: of the time.
+
+    Raises:
+        InputError: if this host can't serve so, the runtime doesn't take ONNX or int8 has no
+            samples.
+        LatencyError: if the process that measures broke or hung.
+    """
+    check_serving(serving)
+    if not RUNTIMES[serving.runtime].takes_onnx:
+        takers = ", ".join(name for name, entry in RUNTIMES.items() if entry.takes_onnx)
+        raise InputError(
+            f"runtime must be one of {takers} for an ONNX file, got {serving.runtime!r}; choose one"
+        )
+    check_installed("onnxruntime")  # the yardstick
+    if serving.precision == "int8" and samples is None:
+        raise InputError(
+            "precision must be fp32 or bf16 for an ONNX file without samples, got int8; give "
+            "samples of the training data"
+        )
+    subject = {
+        "config": None,
+        "checkpoint": None,
+        "trial_id": None,
+        "pruned_fraction": 0.0,
+        "onnx_file": str(path.absolute()),
     }
+    (figure,) = _measure({"subjects": [subject], "task": None}, serving, samples, limits, None)
+    return figure
+
+
+def _measure(
+    what: Mapping[str, Any],
+    serving: Serving,
+    samples: Samples | None,
+    limits: Limits,
+    on_figure: Callable[[LatencyFigure], None] | None,
+) -> list[LatencyFigure]:
+    _check_limits(limits)
+    request = {**what, "serving": asdict(serving), "limits": limits._asdict()}
     figures = []
     with tempfile.TemporaryDirectory(prefix="paretune-samples-") as name:
         samples_file = None if samples is None else samples.write(Path(name, "samples.npz"))
@@ -114,8 +168,7 @@ def measure_all(
             figures.append(figure)
             if on_figure is not None:
                 on_figure(figure)
-    if len(figures) != len(subjects):
-        raise LatencyError(f"measuring latencies ended after {len(figures)} of {len(subjects)}")
+    assert len(figures) == len(what["subjects"])
     return figures
 
 

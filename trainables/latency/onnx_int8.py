@@ -66,7 +66,7 @@ def _input_name(graph: bytes) -> str:
     return str(onnx.load_from_string(graph).graph.input[0].name)
 
 
-class _Reader(CalibrationDataReader):
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
     """Feeds the calibration batches one after the other."""
 
     def __init__(self, name: str, batches: Sequence[NDArray[np.generic]]) -> None:

@@ -56,7 +56,7 @@ class OpenVinoRuntime:
             if taken != value:
                 raise LatencyError(f"OpenVINO took {setting()} {taken}, not {value}")
         request = compiled.create_infer_request()
-        output = request.get_output_tensor().data
+        output = request.get_output_tensor(0).data
 
         def run(inputs: Tensor) -> NDArray[np.float32]:
             request.set_input_tensor(openvino.Tensor(inputs.numpy(), shared_memory=True))

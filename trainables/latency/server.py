@@ -20,19 +20,18 @@ from typing import Any, TextIO
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency import artefact as steps
-from trainables.latency.artefact import Job
 from trainables.latency.blocks import Limits, Series
 from trainables.latency.calibration import calibrate, is_low_pressure
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import cpu_governor, device_name, runtime_versions
 from trainables.latency.isolated import call_isolated
+from trainables.latency.job import Job
 from trainables.latency.nominal import Nominal, keep_nominal, read_nominal
 from trainables.latency.outputs import Comparison, fp32_fault
 from trainables.latency.serving import Serving
 from trainables.latency.settling import settle
-from trainables.models import describe_architecture, find_model
+from trainables.models import find_model
 from trainables.task import Task
-from trainables.trial_config import TrialConfig
 
 STEP_LIMIT_S = 600.0
 """Seconds for one process: to build and compile one model on a busy host, or to time it."""
@@ -82,8 +81,7 @@ def _identify(job: Job) -> tuple[str, str]:
         return call_isolated(steps.identify, job, limit_s=STEP_LIMIT_S)
     except (InputError, LatencyError):
         # The model can't even be built, of which the next step says why.
-        config = TrialConfig.from_dict(job.subject["config"])
-        return "", describe_architecture(config, job.task)
+        return "", json.dumps(job.subject["config"], sort_keys=True)
 
 
 def _fault(job: Job, found: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -144,7 +142,7 @@ def answer(request: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], None]
             os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(name, "inductor"))
             job = Job(
                 subject,
-                Task.from_dict(request["task"]),
+                None if request["task"] is None else Task.from_dict(request["task"]),
                 serving,
                 Path(name),
                 None if samples_file is None else Path(samples_file),
@@ -154,8 +152,8 @@ def answer(request: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], None]
 
 
 def _preload(request: Mapping[str, Any]) -> None:
-    names = {subject["config"]["model"] for subject in request["subjects"]}
-    modules = {find_model(name).target.partition(":")[0] for name in names}
+    configs = [s["config"] for s in request["subjects"] if s["config"] is not None]
+    modules = {find_model(config["model"]).target.partition(":")[0] for config in configs}
     for module in (*RUNTIMES[request["serving"]["runtime"]].preloads, *sorted(modules)):
         importlib.import_module(module)
 

@@ -6,7 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 
 from trainables.errors import InputError
-from trainables.latency import RUNTIMES, Extra
+from trainables.latency import RUNTIMES
 from trainables.latency.host import cpu_has_bf16, gpu_name, num_cpus, processor_name
 
 
@@ -53,9 +53,7 @@ def check_serving(serving: Serving) -> None:
         )
     if serving.device == "cuda" and gpu_name() is None:
         raise InputError("device must be cpu on a host without an NVIDIA GPU, got cuda; change it")
-    extras = [entry.extra, entry.int8_extra if serving.precision == "int8" else None]
-    for extra in filter(None, extras):
-        _check_installed(serving.runtime, extra)
+    check_installed(serving.runtime, serving.precision)
     if (serving.precision, serving.device) == ("bf16", "cpu") and not cpu_has_bf16():
         raise InputError(
             f"precision must be one that this CPU computes in, got bf16 on {processor_name()}, "
@@ -63,13 +61,21 @@ def check_serving(serving: Serving) -> None:
         )
 
 
-def _check_installed(runtime: str, extra: Extra) -> None:
-    missing = [name for name in extra.modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"runtime must be one that is installed, got {runtime!r} without "
-            f"{', '.join(missing)}; run: pip install 'paretune[{extra.name}]'"
-        )
+def check_installed(runtime: str, precision: str = "fp32") -> None:
+    """Check that what a runtime needs is installed.
+
+    Raises:
+        InputError: with the line that installs it.
+    """
+    entry = RUNTIMES[runtime]
+    for extra in (entry.extra, entry.int8_extra if precision == "int8" else None):
+        modules = () if extra is None else extra.modules
+        missing = [name for name in modules if importlib.util.find_spec(name) is None]
+        if extra is not None and missing:
+            raise InputError(
+                f"runtime must be one that is installed, got {runtime!r} without "
+                f"{', '.join(missing)}; run: pip install 'paretune[{extra.name}]'"
+            )
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -69,7 +69,7 @@ class TensorRtRuntime:
         modes = {name: engine.get_tensor_mode(name) for name in names}
         (source,) = [buffers[n] for n in names if modes[n] == tensorrt.TensorIOMode.INPUT]
         (target,) = [buffers[n] for n in names if modes[n] == tensorrt.TensorIOMode.OUTPUT]
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
         def run(inputs: Tensor) -> Tensor:
             with torch.cuda.stream(stream):

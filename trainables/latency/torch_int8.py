@@ -29,7 +29,7 @@ def quantise(model: nn.Module, recipe: Recipe) -> ExportedProgram:
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config())
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # torchao's, of its own insides
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
         example = channels_last(recipe.example)
         prepared = prepare_pt2e(export_program(model, example).module(), quantizer)
         for batch in recipe.calibration_batches():

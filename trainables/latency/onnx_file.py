@@ -1,0 +1,67 @@
+"""An ONNX file of whatever origin, as something to be measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor
+
+from trainables.errors import InputError
+
+_FLOAT, _INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+
+
+def read_graph(path: Path, batch_size: int) -> bytes:
+    """Return a file's graph with its batch fixed, and its weights inside.
+
+    Args:
+        path: of a model with one input of float32 or int64, whose first axis is the batch.
+        batch_size: that the graph takes from here on.
+
+    Raises:
+        InputError: if it is no such file, or has another static batch.
+    """
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except Exception as error:  # of onnx, protobuf or the system, without a common kind
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"MODEL must be an ONNX file, got {path} ({reason}); name another"
+        ) from None
+    initial = {tensor.name for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in initial]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (_FLOAT, _INT64):
+        raise InputError(
+            f"MODEL must have one input, of float32 or int64, got {path} with "
+            f"{', '.join(value.name for value in inputs)}; export it so"
+        )
+    batch, *rest = inputs[0].type.tensor_type.shape.dim
+    if not all(axis.dim_value > 0 for axis in rest):
+        raise InputError(
+            f"MODEL must have a static shape but for the batch, got {path}; export it so"
+        )
+    if batch.dim_value not in (0, batch_size):
+        raise InputError(
+            f"--batch-sizes must be {batch.dim_value}, the static batch of {path}, got "
+            f"{batch_size}; change it, or export the model with a dynamic batch"
+        )
+    batch.dim_value = batch_size
+    for output in model.graph.output:
+        if output.type.tensor_type.shape.dim:
+            output.type.tensor_type.shape.dim[0].dim_value = batch_size
+    del model.graph.value_info[:]  # of the old batch
+    return bytes(model.SerializeToString())
+
+
+def example_of(graph: bytes) -> Tensor:
+    """Return random inputs of a graph: normal deviates, or ids that are 0 or 1."""
+    model = onnx.load_from_string(graph)
+    initial = {tensor.name for tensor in model.graph.initializer}
+    (value,) = [value for value in model.graph.input if value.name not in initial]
+    shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
+    if value.type.tensor_type.elem_type == _INT64:
+        return torch.randint(0, 2, shape)
+    return torch.randn(shape)
