@@ -40,7 +40,7 @@ def print_shipped(serving: ServingReport, console: Console) -> None:
     console.print()
     say(console, "Finalists as they would be shipped", style="bold")
     fixed = [
-        Column("trial", [printable(one.trial_id) for one in shipped], is_text=True),
+        Column("trial", [_name(one) for one in shipped], is_text=True),
         Column("latency before training (ms)", [_figure(one.before_ms) for one in shipped]),
         Column("latency after (ms)", [_latency(one) for one in shipped]),
         Column("rank by latency", [_rank(one) for one in shipped]),
@@ -48,6 +48,9 @@ def print_shipped(serving: ServingReport, console: Console) -> None:
         fraction_column("of eager fp32", [one.fp32_accuracy for one in shipped]),
         Column("to be shipped", [_verdict(one) for one in shipped], is_text=True),
     ]
+    if any(one.compression for one in shipped):
+        parameters = [_count(one.num_parameters) for one in shipped]
+        fixed.insert(1, Column("parameters", parameters))
     optional = [
         fraction_column("agreement", [one.agreement_fraction for one in shipped]),
         Column("interval (ms)", [_interval(one) for one in shipped]),
@@ -66,9 +69,16 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
         f"{samples}the validation part. To be shipped: at most {100 * MAX_LOST_FRACTION:g} point "
         f"lost and {MIN_AGREEMENT_FRACTION:.0%} of the classes those of eager fp32.",
     )
+    if any(one.compression for one in serving.shipped):
+        say(
+            console,
+            "Pruned: that part of each layer's channels removed, then trained a little. Compare its "
+            "accuracy with that of the finalist above it; of eager fp32 is that of the pruned "
+            "model.",
+        )
     for one in serving.shipped:
         if one.status != "exact":
-            say(console, f"{one.trial_id}: {one.status}: {one.reason}", style="yellow")
+            say(console, f"{_name(one)}: {one.status}: {one.reason}", style="yellow")
     moved = [one for one in serving.shipped if one.rank != one.rank_before]
     if moved:
         changes = ", ".join(f"{one.trial_id} {_rank(one)}" for one in moved)
@@ -78,6 +88,14 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
 def _names(trial_ids: Sequence[str]) -> str:
     rest = len(trial_ids) - MAX_NAMES
     return ", ".join(trial_ids[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _name(one: Shipped) -> str:
+    return printable(f"{one.trial_id} {one.compression}" if one.compression else one.trial_id)
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _figure(value: float | None) -> str:

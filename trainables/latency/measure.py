@@ -39,11 +39,14 @@ class Subject(NamedTuple):
         config: of a trial; its architecture fields are used, and no other.
         checkpoint: location of the trained weights; None: random ones.
         trial_id: whose weights they are.
+        pruned_fraction: of the channels, removed first (`trainables.pruning`); the checkpoint is
+            of what is left. 0: none.
     """
 
     config: TrialConfig
     checkpoint: str | None = None
     trial_id: str | None = None
+    pruned_fraction: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

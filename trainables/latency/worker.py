@@ -25,7 +25,12 @@ from trainables.latency.outputs import check_outputs
 from trainables.latency.protocol import Call, Runtime
 from trainables.latency.reference import reference_call
 from trainables.latency.serving import Serving
-from trainables.models import architecture_fingerprint, create_model, describe_architecture
+from trainables.models import (
+    architecture_fingerprint,
+    count_parameters,
+    create_model,
+    describe_architecture,
+)
 from trainables.models.example import example_inputs
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
@@ -46,10 +51,14 @@ def measure(
     started_unix_s, started_s = time.time(), time.monotonic()
     task, config = Task.from_dict(request["task"]), TrialConfig.from_dict(subject["config"])
     serving = Serving(**request["serving"])
+    pruned_fraction = subject["pruned_fraction"]
+    found: dict[str, Any] = {}
     try:
-        found = time_model(request, create_subject(subject, config, task), task, reference)
+        model = create_subject(subject, config, task)
+        found["num_parameters"] = count_parameters(model)
+        found |= time_model(request, model, task, reference)
     except (InputError, LatencyError) as error:
-        found = {"status": "failed", "reason": str(error)}
+        found |= {"status": "failed", "reason": str(error)}
     return LatencyFigure(
         architecture=architecture_fingerprint(config, task),
         description=describe_architecture(config, task),
@@ -60,6 +69,7 @@ def measure(
         device=device_name(serving.device),
         versions=runtime_versions(serving.runtime),
         trial_id=subject["trial_id"],
+        compression=f"pruned {pruned_fraction:g}" if pruned_fraction else None,
         governor=cpu_governor(),
         measured_unix_s=started_unix_s,
         measure_seconds=time.monotonic() - started_s,
@@ -71,6 +81,10 @@ def create_subject(subject: Mapping[str, Any], config: TrialConfig, task: Task) 
     """Return the model of a subject in evaluation mode, with its trained weights if it has any."""
     torch.manual_seed(0)
     model = create_model(config, task)
+    if subject["pruned_fraction"]:
+        from trainables.pruning import prune
+
+        model = prune(model, example_inputs(task, 2), subject["pruned_fraction"])
     if subject["checkpoint"] is not None:
         state = read_checkpoint(subject["checkpoint"], torch.device("cpu"))
         average = state["average"]
