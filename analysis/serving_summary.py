@@ -39,22 +39,23 @@ def print_shipped(serving: ServingReport, console: Console) -> None:
         return
     console.print()
     say(console, "Finalists as they would be shipped", style="bold")
+    before = Column("latency before training (ms)", [_figure(one.before_ms) for one in shipped])
     fixed = [
-        Column("trial", [_name(one) for one in shipped], is_text=True),
-        Column("latency before training (ms)", [_figure(one.before_ms) for one in shipped]),
+        Column("trial", _row_names(shipped), is_text=True),
+        before,
         Column("latency after (ms)", [_latency(one) for one in shipped]),
         Column("rank by latency", [_rank(one) for one in shipped]),
         fraction_column("accuracy", [one.accuracy for one in shipped]),
         fraction_column("of eager fp32", [one.fp32_accuracy for one in shipped]),
         Column("to be shipped", [_verdict(one) for one in shipped], is_text=True),
     ]
-    if any(one.compression for one in shipped):
-        parameters = [_count(one.num_parameters) for one in shipped]
-        fixed.insert(1, Column("parameters", parameters))
     optional = [
         fraction_column("agreement", [one.agreement_fraction for one in shipped]),
         Column("interval (ms)", [_interval(one) for one in shipped]),
     ]
+    if any(one.compression for one in shipped):
+        fixed[1] = Column("parameters", [_count(one.num_parameters) for one in shipped])
+        optional.insert(0, before)
     print_columns(fixed, optional, [""] * len(shipped), console)
     _print_notes(serving, console)
 
@@ -72,9 +73,9 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
     if any(one.compression for one in serving.shipped):
         say(
             console,
-            "Pruned: that part of each layer's channels removed, then trained a little. Compare its "
-            "accuracy with that of the finalist above it; of eager fp32 is that of the pruned "
-            "model.",
+            "Pruned: that part of each layer's channels was removed, and the rest trained a "
+            "little. Its accuracy of eager fp32 is that of the pruned model: compare with the "
+            "finalist's own.",
         )
     for one in serving.shipped:
         if one.status != "exact":
@@ -88,6 +89,15 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
 def _names(trial_ids: Sequence[str]) -> str:
     rest = len(trial_ids) - MAX_NAMES
     return ", ".join(trial_ids[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _row_names(shipped: Sequence[Shipped]) -> list[str]:
+    """Return names of which a compressed model's is short below its finalist's row."""
+    above = [None, *(one.trial_id for one in shipped)]
+    return [
+        one.compression if one.compression and one.trial_id == above[index] else _name(one)
+        for index, one in enumerate(shipped)
+    ]
 
 
 def _name(one: Shipped) -> str:
