@@ -44,6 +44,12 @@ WORDS = {
     "gang_seconds": "gang time",
     "gpu_seconds": "GPU time",
     "cost_usd": "training cost",
+    "lost_seconds": "time lost",
+    "lineage_gang_seconds": "gang time of the lineage",
+    "lineage_cost_usd": "cost of the lineage",
+    "carbon_kg": "carbon",
+    "held_gang_seconds": "gangs held for",
+    "held_cost_usd": "cost",
     "epoch": "epochs",
 }
 UNITS = {
@@ -65,6 +71,7 @@ UNIT_OF_ENDING = {
     "_seconds": "s",
     "_usd": "USD",
     "_kwh": "kWh",
+    "_kg": "kg",
     "_bytes": "bytes",
     "_fraction": "fraction",
 }

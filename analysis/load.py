@@ -19,6 +19,8 @@ from analysis.records import (
     ATTRIBUTIONS_SCHEMA,
     LATENCY_FILE,
     LATENCY_SCHEMA,
+    LEDGER_FILE,
+    LEDGER_SCHEMA,
     RESULTS_FILE,
     RESULTS_SCHEMA,
     ROBUSTNESS_FILE,
@@ -51,6 +53,7 @@ class Run:
     latency: pa.Table
     robustness: pa.Table
     attributions: pa.Table
+    ledger: pa.Table
 
 
 def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
@@ -78,7 +81,8 @@ def load_run(path: str | Path) -> Run:
 
     `results.parquet` may be absent while no trial has reported an epoch, and `latency.parquet`
     while no trial has a latency; both then load as empty tables, and so do `robustness.parquet`
-    and `attributions.parquet`, which are written after the search.
+    and `attributions.parquet`, which are written after the search, and `ledger.parquet`, which
+    older runs have not.
 
     Args:
         path: a local path, or a URI such as `s3://bucket/runs/NAME`.
@@ -103,6 +107,7 @@ def load_run(path: str | Path) -> Run:
         latency=read(f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency),
         robustness=read(f"{folder}/{ROBUSTNESS_FILE}", ROBUSTNESS_SCHEMA, is_required=False),
         attributions=read(f"{folder}/{ATTRIBUTIONS_FILE}", ATTRIBUTIONS_SCHEMA, is_required=False),
+        ledger=read(f"{folder}/{LEDGER_FILE}", LEDGER_SCHEMA, is_required=False),
     )
 
 

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 import pyarrow as pa
 
 SCHEMA_VERSION = 3
-"""3 added what is told of a latency, 2 scores, complexity and test figures.
+"""3 added what is told of a latency, the ledger and what a lineage costs; 2 scores, complexity and
+test figures.
 
 What an older run lacks is read as null.
 """
@@ -23,6 +24,7 @@ TRIALS_FILE = "trials.parquet"
 LATENCY_FILE = "latency.parquet"
 ROBUSTNESS_FILE = "robustness.parquet"
 ATTRIBUTIONS_FILE = "attributions.parquet"
+LEDGER_FILE = "ledger.parquet"
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
 REPORT_FOLDER = "report"
@@ -32,9 +34,9 @@ TrialStatus = Literal[
     "running",
     "paused",
     "completed",  # trained to its last epoch
-    "stopped",  # ended early by the scheduler, or by its own patience
+    "stopped",  # ended early by the scheduler, by its own patience or by the budget
     "failed",  # its own exception, NaN loss or out of memory
-    "refused",  # broke a hard limit before training
+    "refused",  # broke a hard limit before training, or the budget could not pay its first epoch
     "interrupted",  # the sweep ended while it ran
 ]
 TRIAL_STATUSES: tuple[str, ...] = get_args(TrialStatus)
@@ -157,6 +159,11 @@ TRIALS_SCHEMA = pa.schema(
         pa.field("gang_seconds", pa.float64()),
         pa.field("gpu_seconds", pa.float64()),
         pa.field("cost_usd", pa.float64()),
+        pa.field("lost_seconds", pa.float64()),  # of gang_seconds, what a failure took away
+        # What its weights took: its donors' up to the exploits, then its own since the last one.
+        pa.field("lineage_gang_seconds", pa.float64()),
+        pa.field("lineage_cost_usd", pa.float64()),
+        pa.field("carbon_kg", pa.float64()),  # of energy_kwh; null without NVML or a factor
         *TEST_SCORES,  # of finalists, read once, after the search; never an objective
         pa.field("checkpoint", pa.string()),  # relative to the run folder, or a URI
         pa.field("reproduce", pa.string()),  # the command that trains it again alone
@@ -244,6 +251,29 @@ ATTRIBUTIONS_SCHEMA = pa.schema(
         pa.field("image", pa.binary()),  # [height, width, 3] uint8
         pa.field("tokens", pa.list_(pa.string())),  # of a text; null for images
         pa.field("attribution", pa.list_(pa.float32()), nullable=False),  # 0 to 1, a pixel or token
+    ]
+)
+
+
+LEDGER_KINDS = {
+    "start_up": "before a gang was first ready",
+    "training": "a trial trained",
+    "examination": "a finalist was examined",
+    "idle": "between trials",
+    "lost": "taken away by failures, or cut off",
+    "end": "since the workers were sent home",
+}
+
+LEDGER_SCHEMA = pa.schema(
+    [
+        # The spans of a gang follow one another without a gap: their sum is what was held.
+        pa.field("gang", pa.int32(), nullable=False),
+        pa.field("generation", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # one of LEDGER_KINDS
+        pa.field("trial_id", pa.string()),  # whose it is; null: overhead
+        pa.field("started_s", pa.float64(), nullable=False),  # since the gangs were asked for
+        pa.field("ended_s", pa.float64(), nullable=False),
+        pa.field("cost_usd", pa.float64()),
     ]
 )
 

@@ -19,9 +19,10 @@ from analysis.labels import (
     unit_of,
     words_of,
 )
+from analysis.ledger import sum_ledger
 from analysis.load import Run
 from analysis.ranking import KNEE_DEFINITION, RankedTrial, Ranking
-from analysis.records import Objective
+from analysis.records import LEDGER_KINDS, Objective
 from analysis.serving import gather_serving
 from analysis.serving_summary import print_latency_notes, print_shipped
 from analysis.table import UNKNOWN, Column, fraction_column, print_columns, say
@@ -35,9 +36,9 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part and what they are as shipped, if there are any.
-    Text from the run folder is printed as it is, never read as markup, and each command stands on
-    one line of its own, however narrow the terminal.
+    Then what the finalists did on the test part and what they are as shipped, if there are any, and
+    where the time went. Text from the run folder is printed as it is, never read as markup, and
+    each command stands on one line of its own, however narrow the terminal.
     """
     serving = gather_serving(run)
     _print_head(run, ranking, console)
@@ -45,6 +46,7 @@ def print_summary(
         say(console, "No trial can be ranked.", style="bold red")
         _print_unranked(ranking, console)
         print_latency_notes(serving, console)
+        _print_ledger(run, console)
         return
     _print_table(ranking, console)
     _print_unranked(ranking, console)
@@ -54,6 +56,7 @@ def print_summary(
     if finalists:
         _print_finalists(finalists, console)
     print_shipped(serving, console)
+    _print_ledger(run, console)
 
 
 def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
@@ -231,6 +234,24 @@ def _print_finalists(finalists: Sequence[Finalist], console: Console) -> None:
             "Under corruption and attack: mean accuracy over all kinds and severities, on "
             f"{num_robustness_samples(finalists)} test samples.",
         )
+
+
+def _print_ledger(run: Run, console: Console) -> None:
+    """Print to what the gangs' time went, and the money with it."""
+    sums = sum_ledger(run.ledger)
+    if not sums:
+        return
+    console.print()
+    say(console, "Where the gangs' time went", style="bold")
+    columns = [
+        Column("what", [entry.kind.replace("_", "-") for entry in sums], is_text=True),
+        Column("gang time (s)", [f"{entry.seconds:.1f}" for entry in sums]),
+        Column("share", [f"{entry.fraction:.1%}" for entry in sums]),
+    ]
+    if all(entry.cost_usd is not None for entry in sums):
+        columns.append(Column("cost (USD)", [f"{entry.cost_usd:.4g}" for entry in sums]))
+    why = Column("", [LEDGER_KINDS[entry.kind] for entry in sums], is_text=True)
+    print_columns(columns, [why], [""] * len(sums), console)
 
 
 def _test_column(heading: str, column: str, finalists: Sequence[Finalist]) -> Column:

@@ -2,8 +2,10 @@
 
 (a) usual: a torchvision data set, transforms per sample, a DataLoader with its best number of
 workers, `loss.item()` at every step. (b) bound: the same model and fused optimizer fed with one
-constant batch on the device. All run in turn, round after round, in one process; each round gives
-one ratio, and the medians of these are printed with their spread.
+constant batch on the device. Ours runs in one process as these do, and on several cores also as a
+gang does it there: a worker with one thread on each, joined by DDP. All take turns, round after
+round, while the others wait; each round gives one ratio, and the medians of these are printed with
+their spread.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from trainables.train_loop import Training
 from trainables.trial_config import TrialConfig
 
 BATCH_SIZE = 128
+GANG, OURS, USUAL, BOUND = "ours, as a gang", "ours, one process", "usual (a)", "bound (b)"
 STACKS = {
     "none": {"crop_padding_px": 0, "flip_probability": 0.0},
     "crop+flip": {},
@@ -165,17 +168,45 @@ def time_ours(config: TrialConfig, data: ImageData, ranks: Ranks) -> Callable[[i
     return run
 
 
-def compare(variants: dict[str, Callable[[int], float]], num_steps: int, rounds: int) -> None:
-    """Run all in turn; print images per second, and ours as a share of each other."""
-    speeds: dict[str, list[float]] = {name: [] for name in variants}
-    for run in variants.values():
-        run(num_steps)  # warm up
-    for _ in range(rounds):
-        for name, run in variants.items():
-            speeds[name].append(run(num_steps))
+def take_turns(
+    alone: dict[str, Callable[[int], float]],
+    gang: Callable[[int], float] | None,
+    ranks: Ranks,
+    arguments: argparse.Namespace,
+) -> dict[str, list[float]]:
+    """Run all in turn, the first round to warm up; return rank 0's images per second by name.
+
+    Args:
+        alone: run on rank 0 with a thread on every core, while the other ranks wait.
+        gang: runs on all ranks with a thread each; None where there is one rank.
+        ranks: of this process.
+        arguments: of the command line.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in [GANG, *alone]}
+    for number in range(arguments.rounds + 1):
+        measured: dict[str, float] = {}
+        if gang is not None:
+            dist.barrier()
+            torch.set_num_threads(1)
+            measured[GANG] = gang(arguments.steps)
+            dist.barrier()
+        if ranks.rank == 0:
+            torch.set_num_threads(num_cores())
+            measured |= {name: run(arguments.steps) for name, run in alone.items()}
+        for name, speed in measured.items():
+            if number:
+                speeds[name].append(speed)
+    return {name: values for name, values in speeds.items() if values}
+
+
+def report(speeds: dict[str, list[float]]) -> None:
+    """Print images per second, and each of ours as a share of the others."""
     for name, values in speeds.items():
-        ratios = [ours / other for ours, other in zip(speeds["ours"], values, strict=True)]
-        print(f"  {name:16} {spread(values, '.0f')} images/s; ours / it {spread(ratios, '.3f')}")
+        print(f"  {name:17} {spread(values, '.0f')} images/s")
+    for ours, others in ((OURS, (USUAL, BOUND)), (GANG, (USUAL, OURS))):
+        for other in others if ours in speeds else ():
+            ratios = [a / b for a, b in zip(speeds[ours], speeds[other], strict=True)]
+            print(f"  {ours} / {other}: {spread(ratios, '.3f')}", flush=True)
 
 
 def spread(values: list[float], form: str) -> str:
@@ -197,37 +228,42 @@ def best_num_workers(config: TrialConfig, data: ImageData, device: torch.device)
     return max(speeds, key=lambda num: speeds[num])
 
 
-def run_rank(rank: int, folder: str, config: TrialConfig, num_steps: int, rounds: int) -> None:
-    """Train on one of two workers, a round whenever the parent says so."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
-    ranks = Ranks(rank, 2, torch.device("cpu"), dist.group.WORLD)
-    run = time_ours(config, random_images(num_steps * BATCH_SIZE * 5 // 3), ranks)
-    alone = None
-    if rank == 0:
-        alone = time_ours(
-            config,
-            random_images(num_steps * BATCH_SIZE * 5 // 3),
-            Ranks(0, 1, torch.device("cpu"), None),
-        )
-        alone_speeds, together_speeds = [], []
-    for number in range(rounds + 1):  # the first warms up
-        dist.barrier()
-        together = run(num_steps)
-        if rank == 0 and alone is not None:
-            torch.set_num_threads(2)
-            speed = alone(num_steps)
-            torch.set_num_threads(1)
-            if number:
-                alone_speeds.append(speed)
-                together_speeds.append(together)
-        dist.barrier()
-    if rank == 0:
-        ratios = [t / a for t, a in zip(together_speeds, alone_speeds, strict=True)]
-        print(f"  1 worker, 2 threads  {spread(alone_speeds, '.0f')} images/s")
-        print(f"  2 workers, 1 thread  {spread(together_speeds, '.0f')} images/s")
-        print(f"  2 workers / 1 worker {spread(ratios, '.3f')}", flush=True)
-    dist.destroy_process_group()
+def run_rank(rank: int, world_size: int, folder: str, arguments: argparse.Namespace) -> None:
+    """Compare everything; ranks other than the first only train along."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    group = None
+    if world_size > 1:
+        store = f"file://{folder}/store"
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
+        group = dist.group.WORLD
+    ranks = Ranks(rank, world_size, device, group)
+    data = random_images(arguments.steps * BATCH_SIZE * 5 // 3)
+    assert len(data.train) // BATCH_SIZE == arguments.steps
+    for model in arguments.models:
+        base = sized_config(model, arguments.precision)
+        torch.set_num_threads(num_cores())
+        workers = best_num_workers(base, data, device) if rank == 0 else 0
+        for stack in arguments.stacks:
+            config = TrialConfig.from_dict({**base.to_dict(), **STACKS[stack]})
+            gang = time_ours(config, data, ranks) if world_size > 1 else None
+            alone: dict[str, Callable[[int], float]] = {}
+            if rank == 0:
+                print(f"{model}, {stack}, DataLoader with {workers} workers")
+                alone = {
+                    OURS: time_ours(config, data, Ranks(0, 1, device, None)),
+                    USUAL: time_usual(config, data, device, stack, workers),
+                    BOUND: time_bound(config, data, device),
+                }
+            speeds = take_turns(alone, gang, ranks, arguments)
+            if rank == 0:
+                report(speeds)
+    if world_size > 1:
+        dist.destroy_process_group()
+
+
+def num_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def main() -> None:
@@ -240,30 +276,13 @@ def main() -> None:
     parser.add_argument("--stacks", nargs="+", default=["crop+flip", "full"], choices=STACKS)
     parser.add_argument("--precision", default="fp32")
     arguments = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    data = random_images(arguments.steps * BATCH_SIZE * 5 // 3)
-    steps = len(data.train) // BATCH_SIZE
-    print(f"torch {torch.__version__}, {device}, {torch.get_num_threads()} threads, batch 128")
-    for model in arguments.models:
-        base = sized_config(model, arguments.precision)
-        workers = best_num_workers(base, data, device)
-        for stack in arguments.stacks:
-            config = TrialConfig.from_dict({**base.to_dict(), **STACKS[stack]})
-            print(f"{model}, {stack}, DataLoader with {workers} workers")
-            variants = {
-                "ours": time_ours(config, data, Ranks(0, 1, device, None)),
-                "usual (a)": time_usual(config, data, device, stack, workers),
-                "bound (b)": time_bound(config, data, device),
-            }
-            compare(variants, steps, arguments.rounds)
-    if device.type == "cpu":
-        config = sized_config(arguments.models[0], arguments.precision)
-        print(f"{arguments.models[0]}, crop+flip, DDP over gloo")
-        with tempfile.TemporaryDirectory() as folder:
-            torch.multiprocessing.spawn(
-                run_rank, (folder, config, steps, arguments.rounds), nprocs=2
-            )
+    has_gpu = torch.cuda.is_available()
+    world_size = 1 if has_gpu else num_cores()
+    print(f"torch {torch.__version__}, {'cuda' if has_gpu else 'cpu'}, {num_cores()} cores")
+    # As the workers of a gang have it: threads that spin would take the others' cores.
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(run_rank, (world_size, folder, arguments), nprocs=world_size)
 
 
 if __name__ == "__main__":

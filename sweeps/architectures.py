@@ -10,6 +10,7 @@ from sweeps.latencies import Latencies, describe
 from sweeps.recorder import Architecture
 from sweeps.slo import Refusal, refusal_of
 from trainables.complexity import Complexity, measure_complexity
+from trainables.cost import serving_usd_per_million
 from trainables.errors import InputError
 from trainables.latency.figure import LatencyFigure
 from trainables.models import architecture_fingerprint
@@ -65,9 +66,7 @@ class Architectures:
             "latency_p99_ms": figure.p99_ms if is_exact else None,
             "latency_status": "undecided" if is_open else figure.status,
             "latency_runtime": figure.runtime,
-            "serving_usd_per_million": serving_usd_per_million(
-                target.price_usd_per_hour, throughput_per_s
-            ),
+            "serving_usd_per_million": _serving_usd(throughput_per_s, target.price_usd_per_hour),
         }
 
     def _size(self, config: TrialConfig) -> tuple[str, Complexity]:
@@ -117,15 +116,7 @@ def _nothing_runs(config: TrialConfig, figure: LatencyFigure) -> InputError:
     )
 
 
-def serving_usd_per_million(
-    price_usd_per_hour: float | None, throughput_per_s: float | None
-) -> float | None:
-    """Return what a million inferences cost on a host that does nothing else.
-
-    Args:
-        price_usd_per_hour: of the host, with all threads that the throughput was measured with.
-        throughput_per_s: samples per second; > 0.
-    """
-    if price_usd_per_hour is None or throughput_per_s is None:
+def _serving_usd(throughput_per_s: float | None, price_usd_per_hour: float | None) -> float | None:
+    if throughput_per_s is None or price_usd_per_hour is None:
         return None
-    return price_usd_per_hour / (throughput_per_s * 3600) * 1e6
+    return serving_usd_per_million(throughput_per_s, price_usd_per_hour)

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,7 +41,12 @@ def local_node() -> Node:
     """Return what this machine offers: the CPUs we may use, and its GPUs."""
     import torch
 
-    return Node(len(os.sched_getaffinity(0)), torch.cuda.device_count())
+    # What Ray would call them, before there is a Ray; it has no public name.
+    from ray._private.accelerators import NvidiaGPUAcceleratorManager
+
+    num_gpus = torch.cuda.device_count()
+    kind = NvidiaGPUAcceleratorManager.get_current_node_accelerator_type() if num_gpus else None
+    return Node(len(os.sched_getaffinity(0)), num_gpus, kind)
 
 
 def _set_environment(num_gangs: int) -> None:
@@ -138,8 +143,19 @@ def _check_reachable(address: str) -> None:
 def cluster_nodes() -> list[Node]:
     """Return the living nodes of the connected cluster that can hold workers."""
     nodes = (
-        Node(n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
+        Node(
+            n["Resources"].get("CPU", 0.0),
+            n["Resources"].get("GPU", 0.0),
+            _accelerator(n["Resources"]),
+        )
         for n in ray.nodes()
         if n["Alive"]
     )
     return [node for node in nodes if node.num_cpus > 0]
+
+
+def _accelerator(resources: Mapping[str, float]) -> str | None:
+    """Return the type of a node's accelerators, which Ray keeps as the name of a resource."""
+    prefix = "accelerator_type:"
+    names = [name.removeprefix(prefix) for name in resources if name.startswith(prefix)]
+    return names[0] if names else None

@@ -17,7 +17,7 @@ from trainables.checkpoint_store import checkpoint_epoch
 from trainables.data.dataset import SplitData
 from trainables.data.text.dataset import TextData
 from trainables.examine import ExamineOptions
-from trainables.orders import Examine, Finished, Lost, Start, TrialFailure
+from trainables.orders import Denied, Examine, Finished, Lost, Start, TrialFailure
 
 MAX_LOSSES: Final = 3
 """Losses of its gang after which a finalist is given up."""
@@ -101,9 +101,11 @@ def _examine(desk: ray.actor.ActorHandle, trial_id: str, start: Start, order: Ex
     reply: Any = None
     for _ in range(MAX_LOSSES):
         try:
-            ticket = ray.get(desk.lease.remote(trial_id))
+            ticket = ray.get(desk.lease.remote(trial_id, "examination"))
         except ray.exceptions.RayTaskError as error:
             return Finding(trial_id, None, f"it got no gang: {error.cause}")
+        if isinstance(ticket, Denied):
+            return Finding(trial_id, None, ticket.reason)
         try:
             reply = ray.get(desk.order.remote(ticket, start))
             if isinstance(reply, Finished):
@@ -113,7 +115,7 @@ def _examine(desk: ray.actor.ActorHandle, trial_id: str, start: Start, order: Ex
                 ray.get(desk.release.remote(ticket))
         if isinstance(reply, Finished):
             return Finding(trial_id, dict(reply.result), None)
-        if isinstance(reply, TrialFailure):
+        if isinstance(reply, TrialFailure | Denied):
             return Finding(trial_id, None, reply.reason)
     assert isinstance(reply, Lost)
     return Finding(trial_id, None, f"its gang was lost {MAX_LOSSES} times: {reply.reason}")

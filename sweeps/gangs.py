@@ -13,18 +13,29 @@ from sweeps.cluster import Cluster
 from sweeps.resources import GangPlan
 from trainables.data.dataset import SplitData
 from trainables.gang import Gang, GangSettings, start_desk
+from trainables.gate import Gate
 
 END_TIMEOUT_S: Final = 12.0
-"""Seconds that workers have to finish their order at the end before they are ended."""
+"""Seconds that workers have to finish their order at the end before they are killed."""
+
+KILL_TIMEOUT_S: Final = 2.0
+"""Seconds in which a killed gang is gone; its processes end within a few hundredths."""
 
 
 @contextlib.contextmanager
 def hold_gangs(
-    plan: GangPlan, data: SplitData, cluster: Cluster, storage: str
+    plan: GangPlan,
+    data: SplitData,
+    cluster: Cluster,
+    storage: str,
+    gate: Gate | None = None,
 ) -> Iterator[ray.actor.ActorHandle]:
-    """Start the desk and every gang; send them home at the end."""
+    """Start the desk and every gang; send them home at the end, and close the ledger."""
+    held_from_s = time.monotonic()
     # The test part stays here: no worker has its samples or labels during the search.
-    desk = start_desk([plan.workers_per_gang] * plan.num_gangs, data.without_test())
+    desk = start_desk(
+        [plan.workers_per_gang] * plan.num_gangs, data.without_test(), held_from_s, gate
+    )
     settings = GangSettings(
         num_workers=plan.workers_per_gang,
         cpus_per_worker=plan.cpus_per_worker,
@@ -41,5 +52,15 @@ def hold_gangs(
         with contextlib.suppress(ray.exceptions.RayError):
             ray.get(desk.close.remote())
         deadline_s = time.monotonic() + END_TIMEOUT_S
-        for gang in gangs:
-            gang.join(max(0.0, deadline_s - time.monotonic()))
+        has_ended = [gang.join(max(0.0, deadline_s - time.monotonic())) for gang in gangs]
+        if not all(has_ended):
+            kill_gangs(desk)
+            for gang in gangs:
+                gang.join(KILL_TIMEOUT_S)
+
+
+def kill_gangs(desk: ray.actor.ActorHandle) -> None:
+    """End the workers of all gangs at once, whatever they do, after the desk was closed."""
+    with contextlib.suppress(ray.exceptions.RayError):
+        for actor in ray.get(desk.actors.remote()):
+            ray.kill(actor)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +39,7 @@ from sweeps.finalists import (
 )
 from sweeps.gangs import hold_gangs
 from sweeps.latency_samples import shipping_samples
+from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, measure_architectures, say_latencies
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.progress import Progress
@@ -49,6 +51,7 @@ from sweeps.schedulers.from_ray import make_scheduler
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
+from sweeps.spending import Spending, make_spending, price_of
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
@@ -90,6 +93,7 @@ class _Sweep:
     architectures: Architectures
     trials: list[DrawnTrial]
     folder: RunFolder
+    spending: Spending
 
     @property
     def storage(self) -> str:
@@ -109,6 +113,7 @@ def launch(spec: SweepSpec) -> int:
         InputError: if anything about the spec, the data or the hardware is wrong; nothing was
             started or written by then.
     """
+    started_s = time.monotonic()
     folder = RunFolder(
         Path(spec.out) if spec.out else default_run_path(spec.name), overwrite=spec.overwrite
     )
@@ -116,7 +121,10 @@ def launch(spec: SweepSpec) -> int:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         nodes = cluster_nodes() if cluster else [local_node()]
         console = Console()
-        sweep = _prepare(spec, nodes, folder, console)
+        sweep = _prepare(spec, nodes, folder, console, started_s)
+        if spec.dry_run:
+            _say_plan(console, sweep)
+            return 0
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
         content |= {"serving": describe_serving(sweep.architectures.latencies, sweep.data)}
@@ -129,17 +137,19 @@ def launch(spec: SweepSpec) -> int:
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
-                totals = _run(sweep, recorder, cluster, shown, stop)
+                ending = _run(sweep, recorder, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
         status = "interrupted" if stop.is_set() else "finished"
-        content |= {"status": status, "ended_unix_s": time.time(), "totals": totals}
+        content |= {"status": status, "ended_unix_s": time.time(), **ending}
         folder.write_json(SWEEP_FILE, content)
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
 
 
-def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Console) -> _Sweep:
+def _prepare(
+    spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Console, started_s: float
+) -> _Sweep:
     """Find what fits, load the data, choose what the spec leaves open, and draw the trials."""
     gangs = plan_gangs(
         nodes,
@@ -147,6 +157,7 @@ def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Con
         workers_per_gang=spec.workers_per_trial,
         gpus_per_worker=spec.gpus_per_worker,
     )
+    price = price_of(spec, nodes, gangs)
     limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
     data, note = load_dataset(
         spec.dataset,
@@ -162,13 +173,14 @@ def _prepare(spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Con
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
     trials = draw_trials(plan, architectures.refusal)
-    return _Sweep(plan, data, note, nodes, architectures, trials, folder)
+    with console.status("timing a few steps of every architecture"):
+        spending = make_spending(plan, data, price, trials, started_s)
+    return _Sweep(plan, data, note, nodes, architectures, trials, folder, spending)
 
 
 def _recorder(sweep: _Sweep) -> SweepRecorder:
-    gangs = sweep.plan.gangs
-    price = sweep.plan.spec.price_usd_per_hour
-    pricing = Pricing(gangs.gpus_per_gang, gangs.workers_per_gang, price)
+    gpus, usd = sweep.plan.gangs.gpus_per_gang, sweep.spending.usd_per_gang_hour
+    pricing = Pricing(gpus, usd, sweep.plan.spec.carbon_kg_per_kwh)
     columns = tuple(objective.column for objective in sweep.plan.objectives)
     recorder = SweepRecorder(sweep.folder, sweep.architectures.describe, pricing, columns)
     for trial in sweep.trials:
@@ -184,30 +196,45 @@ def _run(
     shown: Console,
     stop: threading.Event,
 ) -> dict[str, Any]:
-    """Search, then examine the finalists, on gangs held for both; return the sweep's totals."""
-    with hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage) as desk:
+    """Search, then examine the finalists, on gangs held for both; return what `sweep.json` says."""
+    finalists: list[TrialRecord] = []
+    with contextlib.ExitStack() as stack:
+        desk = stack.enter_context(
+            hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage, sweep.spending.budget)
+        )
+        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials)
         keeper = CheckpointKeeper()
-        progress = _progress(sweep, recorder, shown, stop)
+        progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
             try:
-                _search(sweep, recorder, keeper, desk, cluster.scratch, stop)
+                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop)
             finally:
                 progress.stop()
-            finalists = [] if stop.is_set() else _choose_finalists(sweep, recorder, shown)
+            if not stop.is_set():
+                finalists = _choose_finalists(sweep, recorder, watch, shown)
             if finalists:
                 _examine(sweep, recorder, finalists, desk, shown, stop)
-                _measure_finalists(sweep, finalists, shown, stop)
         finally:
             errors = keeper.close()
             recorder.close()
+            stack.close()  # the gangs are held no longer
+            account = watch.stop()
             if errors:
                 shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
-    return {"gang_seconds": sum(t.gang_seconds for t in recorder.trials.values())}
+    if watch.spent is not None:
+        words = sweep.spending.spent_words(account)
+        shown.print(f"budget spent: {words}; {watch.spent}", highlight=False, soft_wrap=True)
+    _measure_finalists(sweep, finalists, shown, stop)  # no gang takes its cores any more
+    return sweep.spending.describe(account, list(recorder.trials.values()))
 
 
 def _progress(
-    sweep: _Sweep, recorder: SweepRecorder, shown: Console, stop: threading.Event
+    sweep: _Sweep,
+    recorder: SweepRecorder,
+    watch: LedgerWatch,
+    shown: Console,
+    stop: threading.Event,
 ) -> Progress:
     return Progress(
         recorder,
@@ -217,6 +244,7 @@ def _progress(
         num_trials=len(sweep.trials),
         num_epochs=sweep.plan.num_epochs,
         notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
+        outlook=lambda: sweep.spending.text(watch.standing),
     )
 
 
@@ -224,11 +252,12 @@ def _search(
     sweep: _Sweep,
     recorder: SweepRecorder,
     keeper: CheckpointKeeper,
+    watch: LedgerWatch,
     desk: ray.actor.ActorHandle,
     scratch: str,
     stop: threading.Event,
 ) -> None:
-    """Train the trials as the scheduler decides."""
+    """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
     random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
     scheduler = make_scheduler(plan, recorder.exploit)
@@ -239,6 +268,7 @@ def _search(
         release=desk.release_trial.remote,
         num_epochs=plan.num_epochs,
         scheduler_name=plan.spec.scheduler,
+        denial=watch.denial,
     )
     settings = TrialSettings(
         desk, sweep.storage, plan.spec.checkpoint_epochs, plan.objectives[0].column
@@ -252,23 +282,43 @@ def _search(
         name="tune",
         storage_path=scratch,
         search_alg=TrialFeed(
-            [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None]
+            [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None],
+            is_refused=lambda trial_id, config: _is_unpaid(watch, recorder, trial_id, config),
         ),
         scheduler=scheduler,
         callbacks=[callback],
-        stop=StopOnRequest(stop.is_set),
+        stop=StopOnRequest(lambda: stop.is_set() or watch.spent is not None),
         reuse_actors=True,
         raise_on_failed_trial=False,
         verbose=0,
     )
-    recorder.settle(ray.get(desk.ledger.remote()))
+    recorder.settle(ray.get(desk.account.remote()))
+    if watch.spent is not None and not stop.is_set():
+        recorder.end_all_unpaid(watch.denials(), "the budget was spent")
 
 
-def _choose_finalists(sweep: _Sweep, recorder: SweepRecorder, shown: Console) -> list[TrialRecord]:
+def _is_unpaid(
+    watch: LedgerWatch, recorder: SweepRecorder, trial_id: str, config: Mapping[str, Any]
+) -> bool:
+    """Tell whether the budget can't pay a trial's first epochs, and enter it if so."""
+    why = watch.refusal(trial_id, config)
+    if why is not None:
+        recorder.end_unpaid(trial_id, why)
+    return why is not None
+
+
+def _choose_finalists(
+    sweep: _Sweep, recorder: SweepRecorder, watch: LedgerWatch, shown: Console
+) -> list[TrialRecord]:
     num_finalists = sweep.plan.spec.finalists
+    if not num_finalists:
+        return []
     trials = list(recorder.trials.values())
-    finalists = choose_finalists(trials, sweep.plan.objectives, num_finalists)
-    if num_finalists and not finalists:
+    num_paid = sweep.spending.num_finalists(trials, watch.standing)
+    if num_paid < num_finalists:
+        shown.print(f"the budget pays for the examination of {num_paid} finalists")
+    finalists = choose_finalists(trials, sweep.plan.objectives, num_paid)
+    if num_paid and not finalists:
         shown.print("no finalists: no trial of the front was saved at its last epoch")
     return finalists
 
@@ -312,7 +362,7 @@ def _measure_finalists(
     sweep: _Sweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
 ) -> None:
     """Measure the latency of the finalists' trained weights, pruned too if asked for."""
-    if not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
+    if not finalists or not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
         return
     latencies = sweep.architectures.latencies
     if latencies.target.machine is not None:
@@ -356,6 +406,7 @@ def _say_plan(console: Console, sweep: _Sweep) -> None:
     for line in (
         f"data       {sweep.note}: {sizes} {data.task.kind}s of {data.task.num_classes} classes",
         f"space      {', '.join(plan.space) or 'nothing varies'}",
+        *([f"           {plan.note}"] if plan.note else []),
         f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
         f"{refused}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
@@ -363,5 +414,6 @@ def _say_plan(console: Console, sweep: _Sweep) -> None:
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         f"run folder {sweep.folder.path}",
+        *sweep.spending.describe_plan(),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

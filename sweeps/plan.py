@@ -12,7 +12,7 @@ import torch
 
 from analysis.records import Objective
 from sweeps.combinations import condition_values
-from sweeps.domains import Choice, Integer, Space, Switch
+from sweeps.domains import Choice, Domain, Integer, Space, Switch
 from sweeps.resources import GangPlan
 from sweeps.sampling import Sampler
 from sweeps.space_groups import join_spaces
@@ -55,6 +55,7 @@ class SweepPlan:
         fixed: the fields of `TrialConfig` that don't.
         sampler: draws the configs.
         mutable: the part of the space that PBT may change; empty for other schedulers.
+        note: what of the space is left out, for the user; None if nothing is.
     """
 
     spec: SweepSpec
@@ -68,6 +69,7 @@ class SweepPlan:
     num_trials: int
     num_epochs: int
     perturbation_epochs: int
+    note: str | None
 
     @property
     def architectures(self) -> list[TrialConfig]:
@@ -97,6 +99,7 @@ def plan_sweep(
         _check_population(spec, num_epochs, perturbation_epochs)
     space, fixed = choose_space(spec, gangs, data, num_epochs)
     validate_space(space, fixed, data.task)
+    asked = space.get("batch_size")
     space, fixed = _choose_batches(spec, space, fixed, gangs, len(data.train))
     _check_batches(space, fixed, gangs, len(data.train))
     _check_synonyms(space, fixed, has_thesaurus=data.has_thesaurus)
@@ -121,6 +124,19 @@ def plan_sweep(
         num_trials=spec.trials or sampler.num_configs or default_trials,
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,
+        note=_left_out(asked, space, fixed),
+    )
+
+
+def _left_out(asked: Domain | Switch | None, space: Space, fixed: Mapping[str, Any]) -> str | None:
+    """Say which batch sizes of the space were left out, if any."""
+    kept = _values(space, fixed, "batch_size")
+    sizes = [] if asked is None else [s for s in _domain_values(asked) if s not in kept]
+    if not sizes:
+        return None
+    return (
+        f"batch sizes {', '.join(map(str, sizes))} are left out: they don't fit the data or can't "
+        "be cut evenly"
     )
 
 
@@ -300,7 +316,10 @@ def check_hardware(plan: SweepPlan) -> None:
 
 def _values(space: Space, fixed: Mapping[str, Any], name: str) -> tuple[Any, ...]:
     """Return all that a field can be in a sweep; of a `Uniform`, its bounds."""
-    entry = space.get(name, Choice((fixed.get(name, default_of(name)),)))
+    return _domain_values(space.get(name, Choice((fixed.get(name, default_of(name)),))))
+
+
+def _domain_values(entry: Domain | Switch) -> tuple[Any, ...]:
     domains = entry.cases.values() if isinstance(entry, Switch) else (entry,)
     return tuple(
         value

@@ -38,6 +38,7 @@ class Progress:
         num_trials: of the sweep, refused ones included.
         num_epochs: of a full training.
         notice: returns a line to show below, or None.
+        outlook: returns what is spent and what the sweep will take, in place of the ETA, or None.
         clock: seconds, monotonic.
     """
 
@@ -51,6 +52,7 @@ class Progress:
         num_trials: int,
         num_epochs: int,
         notice: Callable[[], str | None] = lambda: None,
+        outlook: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recorder = recorder
@@ -60,6 +62,7 @@ class Progress:
         self._num_trials = num_trials
         self._num_epochs = num_epochs
         self._notice = notice
+        self._outlook = outlook
         self._clock = clock
         self._started_s = clock()
         self._stopping = threading.Event()
@@ -101,7 +104,7 @@ class Progress:
         best = ranked(trials, self._objectives)[:1]
         parts = [_clock_text(self._clock() - self._started_s), _states(trials, self._num_trials)]
         parts += [f"best {best[0].trial_id}: {self._values(best[0])}"] if best else []
-        parts += [self._eta(trials), *self._cost(trials), *filter(None, [self._notice()])]
+        parts += [self._outlook() or self._eta(trials), *filter(None, [self._notice()])]
         return " | ".join(part for part in parts if part)
 
     def table(self) -> RenderableType:
@@ -134,8 +137,7 @@ class Progress:
                 _clock_text(self._clock() - self._started_s),
                 _states(trials, self._num_trials),
                 f"front {len(best)} (★)",
-                self._eta(trials),
-                *self._cost(trials),
+                self._outlook() or self._eta(trials),
                 f"{hidden} more" if hidden > 0 else "",
             )
             if part
@@ -165,11 +167,6 @@ class Progress:
             return ""
         seconds = (self._clock() - self._started_s) / done * left
         return f"ETA {'' if is_known else 'at most '}{_clock_text(seconds)}"
-
-    def _cost(self, trials: list[TrialRecord]) -> list[str]:
-        if all(trial.cost_usd is None for trial in trials):
-            return []
-        return [f"USD {sum(trial.cost_usd or 0.0 for trial in trials):.4f}"]
 
 
 def _value(trial: TrialRecord, objective: Objective) -> str:

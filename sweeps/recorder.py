@@ -26,12 +26,11 @@ from analysis.records import (
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
 from sweeps.trackers.tensorboard import TensorBoardTracker
+from trainables.cost import carbon_kg, energy_kwh, time_usd
+from trainables.ledger import Account
 
 FLUSH_INTERVAL_S: Final = 5.0
 """Seconds between two writes of the Parquet files while trials run."""
-
-JOULES_PER_KWH: Final = 3.6e6
-
 
 EPOCH_COLUMNS: Final = tuple(
     name
@@ -72,6 +71,10 @@ class TrialRecord:
         figures: its columns that have no field here: scores, sizes, times.
         details: the last epoch's scores that are tables, as one row of `DETAILS_SCHEMA`: they are
             large, and turned into Arrow once an epoch instead of at every flush.
+        lineage_gang_seconds: that its weights took, those of its donors before it included.
+        lineage_by_epoch: that figure after each epoch, for those who go on from its checkpoints.
+        epoch_seconds: of each epoch it reported, of a gang.
+        val_seconds: of its last epoch's validation.
     """
 
     trial_id: str
@@ -87,6 +90,12 @@ class TrialRecord:
     gang_seconds: float = 0.0
     gpu_seconds: float = 0.0
     cost_usd: float | None = None
+    lost_seconds: float = 0.0
+    lineage_gang_seconds: float = 0.0
+    lineage_cost_usd: float | None = None
+    lineage_by_epoch: dict[int, float] = field(default_factory=dict)
+    epoch_seconds: list[float] = field(default_factory=list)
+    val_seconds: float = 0.0
     checkpoint: str | None = None
     reproduce: str | None = None
     figures: dict[str, Any] = field(default_factory=dict)
@@ -104,17 +113,23 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class Pricing:
-    """What a gang-second costs."""
+    """What a gang-second costs.
+
+    Attributes:
+        gpus_per_gang: GPUs that it holds.
+        usd_per_gang_hour: None without a price.
+        carbon_kg_per_kwh: of the electricity; None: not given.
+    """
 
     gpus_per_gang: float
-    workers_per_gang: int
-    usd_per_worker_hour: float | None
+    usd_per_gang_hour: float | None
+    carbon_kg_per_kwh: float | None = None
 
     def cost_usd(self, gang_seconds: float) -> float | None:
         """Return the price of holding a gang, or None where none was given."""
-        if self.usd_per_worker_hour is None:
+        if self.usd_per_gang_hour is None:
             return None
-        return gang_seconds / 3600 * self.workers_per_gang * self.usd_per_worker_hour
+        return time_usd(gang_seconds, self.usd_per_gang_hour)
 
 
 @dataclass(frozen=True)
@@ -125,6 +140,7 @@ class _Exploit:
     donor_epoch: int
     config: Mapping[str, Any]
     lineage: list[dict[str, Any]]
+    gang_seconds: float  # that the donor's weights took
 
 
 class SweepRecorder:
@@ -198,7 +214,9 @@ class SweepRecorder:
         exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
             self._become(record, exploit)
+        record.epoch_seconds.append(result["gang_seconds"] - record.gang_seconds)
         self._charge(record, result["gang_seconds"])
+        record.lineage_by_epoch[int(result["epoch"])] = record.lineage_gang_seconds
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
         row.update(
             trial_id=trial_id,
@@ -210,7 +228,10 @@ class SweepRecorder:
             ),
         )
         record.epoch = int(result["epoch"])
+        record.val_seconds = float(result.get("val_seconds") or 0.0)
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
+        carbon = carbon_kg(row["energy_kwh"], self._pricing.carbon_kg_per_kwh)
+        record.figures["carbon_kg"] = carbon
         record.details = _details(result.get("val_details"))
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
@@ -234,13 +255,18 @@ class SweepRecorder:
             "parent_trial_id": donor_id,
             "config": json.dumps(dict(config)),
         }
-        self._exploits[trial_id] = _Exploit(donor_id, donor_epoch, config, [*inherited, step])
+        by_epoch = self.trials[donor_id].lineage_by_epoch
+        seconds = by_epoch.get(donor_epoch, 0.0) if pending is None else pending.gang_seconds
+        self._exploits[trial_id] = _Exploit(
+            donor_id, donor_epoch, config, [*inherited, step], seconds
+        )
 
     def _become(self, record: TrialRecord, exploit: _Exploit) -> None:
         record.config = dict(exploit.config)
         record.lineage = exploit.lineage
         record.parent_trial_id, record.parent_epoch = exploit.donor_id, exploit.donor_epoch
         record.num_exploits += 1
+        record.lineage_gang_seconds = exploit.gang_seconds  # its own from now on come on top
         record.checkpoint = None  # it is of what the trial was
         self._set_architecture(record)
 
@@ -249,15 +275,38 @@ class SweepRecorder:
         named = {f"test_{name}": value for name, value in scores.items()}
         self.trials[trial_id].figures.update(named)
 
-    def settle(self, gang_seconds: Mapping[str, float]) -> None:
+    def settle(self, account: Account) -> None:
         """Enter what each trial held a gang for, lost and failed epochs included."""
-        for trial_id, seconds in gang_seconds.items():
-            self._charge(self.trials[trial_id], seconds)
+        for trial_id, seconds in account.by_trial.items():
+            record = self.trials[trial_id]
+            self._charge(record, seconds)
+            record.lost_seconds = account.lost_by_trial.get(trial_id, 0.0)
 
     def _charge(self, record: TrialRecord, gang_seconds: float) -> None:
+        record.lineage_gang_seconds += gang_seconds - record.gang_seconds
         record.gang_seconds = gang_seconds
         record.gpu_seconds = gang_seconds * self._pricing.gpus_per_gang
         record.cost_usd = self._pricing.cost_usd(gang_seconds)
+        record.lineage_cost_usd = self._pricing.cost_usd(record.lineage_gang_seconds)
+
+    def end_unpaid(self, trial_id: str, why: str) -> None:
+        """Note that the budget leaves a trial where it is."""
+        epoch = self.trials[trial_id].epoch
+        if epoch:
+            self.finish(trial_id, "stopped", f"stopped by the budget after epoch {epoch}: {why}")
+        else:
+            self.refuse(trial_id, f"trained no epoch: {why}")
+
+    def end_all_unpaid(self, denials: Mapping[str, str], reason: str) -> None:
+        """Note that the budget leaves all trials where they are.
+
+        Args:
+            denials: why some were denied an epoch, by trial.
+            reason: for the others.
+        """
+        for record in list(self.trials.values()):
+            if record.status in ("pending", "running", "paused"):
+                self.end_unpaid(record.trial_id, denials.get(record.trial_id, reason))
 
     def finish(self, trial_id: str, status: TrialStatus, reason: str | None = None) -> None:
         """Note how a trial ended."""
@@ -293,7 +342,7 @@ def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:
     """Return the energy of a trial so far [kWh]; None from the first epoch on that has none."""
     if before_kwh is None or joules is None:
         return None
-    return before_kwh + joules / JOULES_PER_KWH
+    return before_kwh + energy_kwh(joules)
 
 
 def _details(text: str | None) -> pa.Table | None:

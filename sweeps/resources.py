@@ -18,10 +18,11 @@ _TOLERANCE = 1e-6  # of sums of fractions
 
 @dataclass(frozen=True)
 class Node:
-    """What one machine offers to workers."""
+    """What one machine offers to workers; `accelerator` is Ray's name of its GPUs' type."""
 
     num_cpus: float
     num_gpus: float = 0.0
+    accelerator: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -84,7 +85,25 @@ class SweepSpec:
     """column:max or column:min, the first steers the scheduler. None: val_accuracy:max
     latency_ms:min, and cost_usd:min with a price or gang_seconds:min without."""
     price_usd_per_hour: float | None = None
-    """Price of one worker, that is one GPU or one CPU worker [USD per hour]."""
+    """Price of one worker, that is one GPU or one CPU worker [USD per hour]; beats all prices."""
+    instance: str | None = None
+    """Type of the nodes that hold workers, such as g6.12xlarge: whole nodes are paid for."""
+    prices: str | None = None
+    """TOML file of prices by type; its entries replace those that come with paretune."""
+    spot: bool = False
+    """Take spot prices from the file."""
+    carbon_kg_per_kwh: float | None = None
+    """Carbon of the electricity, for what NVML measures [kg CO2-equivalent per kWh]."""
+
+    budget_usd: float | None = None
+    """What the gangs may cost, from their start to their end [USD]."""
+    budget_gpu_hours: float | None = None
+    """For how long the gangs' GPUs may be held, all together, used or not [GPU-hours]; where CPUs
+    train, their workers [worker-hours]."""
+    time_limit: str | None = None
+    """When the gangs shall have ended, from the start of the command: seconds, or 90m, 2h."""
+    dry_run: bool = False
+    """Show the plan and a forecast, and train nothing."""
 
     runtime: str = "eager"
     """What serves the model, and so what latency is measured in: eager compiled aot_inductor
@@ -145,8 +164,11 @@ class SweepSpec:
                      "perturbation_epochs", "checkpoint_epochs", "grace_epochs",
                      "latency_batch_size", "latency_threads"):  # fmt: skip
             _require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
-        for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour"):
-            _require(name, getattr(self, name), "> 0", lambda value: value > 0)
+        for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour",
+                     "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours"):  # fmt: skip
+            _require(name, getattr(self, name), "> 0", lambda value: 0 < value < math.inf)
+        if self.time_limit is not None:
+            _seconds(self.time_limit)
         _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
         for name in ("finalists", "robustness_samples", "attribution_samples",
                      "finalist_latency_seconds"):  # fmt: skip
@@ -189,11 +211,6 @@ class SweepSpec:
                 raise InputError(
                     f"--objectives must name a column once, got {objective.column} again; drop one"
                 )
-            if objective.column == "cost_usd" and self.price_usd_per_hour is None:
-                raise InputError(
-                    "--price-usd-per-hour must be given for the objective cost_usd, got none; "
-                    "give a price or use gang_seconds:min"
-                )
             is_serving_cost = objective.column == "serving_usd_per_million"
             if is_serving_cost and self.serving_price_usd_per_hour is None:
                 raise InputError(
@@ -201,9 +218,28 @@ class SweepSpec:
                     "serving_usd_per_million, got none; give a price or use latency_ms:min"
                 )
 
+    @property
+    def asks_for_price(self) -> bool:
+        """Whether the price of a gang must be found: nobody else is shown dollars."""
+        given = (self.price_usd_per_hour, self.instance, self.prices, self.budget_usd)
+        columns = {objective.partition(":")[0] for objective in self.objectives or ()}
+        in_usd = columns & {"cost_usd", "lineage_cost_usd"}
+        return self.spot or bool(in_usd) or any(value is not None for value in given)
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is a limit to what is held."""
+        limits = (self.budget_usd, self.budget_gpu_hours, self.time_limit)
+        return any(limit is not None for limit in limits)
+
+    @property
+    def time_limit_s(self) -> float | None:
+        """The time limit in seconds."""
+        return None if self.time_limit is None else _seconds(self.time_limit)
+
     def resolved_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives, the defaults filled in."""
-        cost = "gang_seconds:min" if self.price_usd_per_hour is None else "cost_usd:min"
+        cost = "cost_usd:min" if self.asks_for_price else "gang_seconds:min"
         texts = self.objectives or ("val_accuracy:max", "latency_ms:min", cost)
         return tuple(Objective.parse(text) for text in texts)
 
@@ -218,6 +254,21 @@ def _require(name: str, value: Any, rule: str, holds: Any) -> None:
     if value is not None and not holds(value):
         flag = "--" + name.replace("_", "-")
         raise InputError(f"{flag} must be {rule}, got {value}; give another value")
+
+
+def _seconds(text: str) -> float:
+    """Return seconds from `90`, `90s`, `1.5m` or `2h`.
+
+    Raises:
+        InputError: if it is no positive time.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    if seconds <= 0:
+        raise InputError(
+            f"--time-limit must be a time > 0 in seconds or with s, m or h, got {text}; write 90m"
+        )
+    return seconds
 
 
 def parse_spec(default: SweepSpec, arguments: list[str] | None = None) -> SweepSpec:

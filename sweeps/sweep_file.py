@@ -59,7 +59,6 @@ def describe_sweep(
         "num_epochs": plan.num_epochs,
         "perturbation_epochs": plan.perturbation_epochs,
         "gangs": vars(plan.gangs),
-        "price_usd_per_hour": plan.spec.price_usd_per_hour,
         "versions": {"python": platform.python_version(), **_versions()},
         "commit": _commit(),
         "hardware": {

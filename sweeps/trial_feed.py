@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.experiment import Experiment, Trial
@@ -19,10 +19,16 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
 
     Args:
         trials: trial ids with their configs.
+        is_refused: asked before a trial is given; one that is refused is left out.
     """
 
-    def __init__(self, trials: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    def __init__(
+        self,
+        trials: Sequence[tuple[str, Mapping[str, Any]]],
+        is_refused: Callable[[str, Mapping[str, Any]], bool] = lambda *_: False,
+    ) -> None:
         self._waiting = list(trials)
+        self._is_refused = is_refused
         self._num_trials = len(self._waiting)
         self._fed: list[Trial] = []
         self._parser = _make_parser()
@@ -39,10 +45,16 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
 
     def next_trial(self) -> Trial | None:
         """Return the next trial, or None when all were given."""
-        if not self._waiting or self._finished:
+        if self._finished:
             return None
+        while self._waiting:
+            trial_id, config = self._waiting.pop(0)
+            if not self._is_refused(trial_id, config):
+                return self._make(trial_id, config)
+        return None
+
+    def _make(self, trial_id: str, config: Mapping[str, Any]) -> Trial:
         assert self._experiment is not None
-        trial_id, config = self._waiting.pop(0)
         spec = {**self._experiment.spec, "config": dict(config)}
         trial = _create_trial_from_spec(
             spec, self._parser, trial_id=trial_id, experiment_tag=trial_id

@@ -35,6 +35,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         release: ends the lease of a trial that is over.
         num_epochs: of a full training; a trial that ends earlier was stopped.
         scheduler_name: for the reason of a stop.
+        denial: returns why the budget denied a trial its next epoch; None if it did not.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         release: Callable[[str], Any],
         num_epochs: int,
         scheduler_name: str,
+        denial: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._recorder = recorder
         self._keeper = keeper
@@ -53,6 +55,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._release = release
         self._num_epochs = num_epochs
         self._scheduler_name = scheduler_name
+        self._denial = denial
         self._live: dict[str, Trial] = {}
         self._stopped_early: set[str] = set()
         self._synced_s = 0.0
@@ -84,6 +87,8 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         epoch = self._recorder.trials[trial.trial_id].epoch
         if epoch >= self._num_epochs:
             self._recorder.finish(trial.trial_id, "completed")
+        elif (why := self._denial(trial.trial_id)) is not None:
+            self._recorder.end_unpaid(trial.trial_id, why)
         else:
             by = self._scheduler_name
             if trial.trial_id in self._stopped_early:

@@ -69,7 +69,6 @@ def fake_sweep(**keys: Any) -> dict[str, Any]:
         "gangs": [],
         "num_trials": 0,
         "status": "finished",
-        "price_usd_per_hour": None,
         "totals": {},
         "started_unix_s": 0.0,
         "ended_unix_s": 60.0,
@@ -155,13 +154,14 @@ def write_run(
     latency: Iterable[Row] = (),
     robustness: Iterable[Row] | None = None,
     attributions: Iterable[Row] | None = None,
+    ledger: Iterable[Row] | None = None,
     sweep: Row | None = None,
 ) -> Path:
     """Write a run folder and return its path.
 
     `trials` are rows as `fake_trial` makes them; `results` default to one row an epoch of each
-    trial; `robustness` and `attributions` are no file if None; `sweep` overrides keys of
-    `fake_sweep`.
+    trial; `robustness`, `attributions` and `ledger` are no file if None; `sweep` overrides keys
+    of `fake_sweep`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trials = list(trials)
@@ -179,6 +179,7 @@ def write_run(
         (records.LATENCY_FILE, records.LATENCY_SCHEMA, latency),
         (records.ROBUSTNESS_FILE, records.ROBUSTNESS_SCHEMA, robustness),
         (records.ATTRIBUTIONS_FILE, records.ATTRIBUTIONS_SCHEMA, attributions),
+        (records.LEDGER_FILE, records.LEDGER_SCHEMA, ledger),
     ):
         if rows is None:
             continue

@@ -78,7 +78,7 @@ def epoch_batches(
     size = config.batch_size // ranks.world_size // config.accumulation_steps
     for start in range(0, len(order), size):
         batch = slice(start, start + size)
-        inputs = data.augmented(data.train.inputs[order[batch]], draws.take(batch))
+        inputs = data.augmented(data.train.inputs_at(order[batch]), draws.take(batch))
         labels = data.train.labels[order[batch]]
         if mix_draws is None:
             yield Batch(inputs, labels)

@@ -73,7 +73,7 @@ def _robustness(
     training.served_model.eval()
     rows = robustness_rows(
         lambda images: training.logits_of(data.model_inputs(images * 255)),
-        test.inputs[chosen],
+        test.inputs_at(chosen),
         test.labels[chosen],
         torch.Generator().manual_seed(options.seed),  # on the CPU: the same for every device
     )
@@ -90,7 +90,7 @@ def _attributions(
 ) -> list[dict[str, Any]]:
     chosen = spread_positions(options.attribution_samples, test)
     predicted = logits[chosen].argmax(1)
-    maps = attribute(training.served_model, data.model_inputs(test.inputs[chosen]), predicted)
+    maps = attribute(training.served_model, data.model_inputs(test.inputs_at(chosen)), predicted)
     return [
         {"sample": sample, "predicted": label, "attribution": values}
         for sample, label, values in zip(

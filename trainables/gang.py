@@ -24,8 +24,13 @@ import ray.train.collective
 import ray.train.torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
+# Told when a run's controller starts; Ray has no public way to reach that actor.
+from ray.train.v2._internal.execution.callback import ControllerCallback
+
 from trainables.errors import TrainingError
-from trainables.lease import LeaseDesk, Seat
+from trainables.gang_state import Seat
+from trainables.gate import Gate
+from trainables.lease import LeaseDesk
 from trainables.orders import (
     Close,
     Done,
@@ -87,18 +92,46 @@ async def is_worker_alive(handle: Any) -> bool:
 class DeskActor(LeaseDesk):
     """The lease desk as an async Ray actor: no CPU reserved, one for the whole sweep."""
 
-    def __init__(self, workers_per_gang: list[int], payload: Any) -> None:
-        super().__init__(workers_per_gang, payload, is_worker_alive)
+    def __init__(
+        self, workers_per_gang: list[int], payload: Any, held_from_s: float, gate: Gate | None
+    ) -> None:
+        super().__init__(
+            workers_per_gang, payload, is_worker_alive, held_from_s=held_from_s, gate=gate
+        )
 
 
-def start_desk(workers_per_gang: list[int], data: Any) -> ray.actor.ActorHandle:
-    """Start the desk on this node; workers fetch `data` once per node, from shared memory."""
+class ControllerNotice(ControllerCallback):  # type: ignore[misc]  # Ray's classes are untyped
+    """Tells the desk of the actor that restarts a gang's workers, so that it can be ended."""
+
+    def __init__(self, gang: int, desk: ray.actor.ActorHandle) -> None:
+        self._gang = gang
+        self._desk = desk
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Hand in the handle; runs inside the controller."""
+        controller = ray.get_runtime_context().current_actor
+        if not ray.get(self._desk.enter_controller.remote(self._gang, controller)):
+            ray.kill(controller)
+
+
+def start_desk(
+    workers_per_gang: list[int], data: Any, held_from_s: float, gate: Gate | None = None
+) -> ray.actor.ActorHandle:
+    """Start the desk on this node; workers fetch `data` once per node, from shared memory.
+
+    Args:
+        workers_per_gang: one entry per gang.
+        data: for the workers.
+        held_from_s: when the gangs are asked for, by `time.monotonic` on this machine, whose
+            clock the desk shares.
+        gate: asked before epochs are trained; None: all are.
+    """
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
     reference = ray.put(data)
-    return actor.remote(workers_per_gang, [reference])
+    return actor.remote(workers_per_gang, [reference], held_from_s, gate)
 
 
 # --- the driver's side ---------------------------------------------------------------------------
@@ -145,10 +178,17 @@ class Gang:
                 storage_path=settings.storage_path,
                 failure_config=ray.train.FailureConfig(max_failures=-1),
                 worker_runtime_env={"env_vars": worker_environment(settings)},
+                callbacks=[ControllerNotice(self._index, self._desk)],
             ),
         )
 
     def _hold(self) -> None:
+        try:
+            self._keep_running()
+        finally:
+            self._tell(self._desk.end_gang)
+
+    def _keep_running(self) -> None:
         reason = ""
         for _ in range(MAX_RUN_FAILURES):
             try:
@@ -158,12 +198,17 @@ class Gang:
                 if self._is_closing.is_set() or not ray.is_initialized():
                     return
                 reason = f"gang {self._index}'s Ray Train run ended: {error}"
-                self._tell(self._desk.lose_gang, reason)
+                if not self._tell(self._desk.lose_gang, reason):
+                    return
         self._tell(self._desk.close_gang, reason)
 
-    def _tell(self, method: Any, reason: str) -> None:
+    def _tell(self, method: Any, *arguments: Any) -> Any:
+        # A call after Ray's end would start another Ray.
+        if not ray.is_initialized():
+            return None
         with contextlib.suppress(ray.exceptions.RayError):
-            ray.get(method.remote(self._index, reason))
+            return ray.get(method.remote(self._index, *arguments))
+        return None
 
     def closing(self) -> None:
         """Say that the end of the run is wanted from now on."""

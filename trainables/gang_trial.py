@@ -17,9 +17,22 @@ from ray import tune
 # Tune's own type for what `save` returns and `restore` takes; it has no public name.
 from ray.train._internal.session import _TrainingResult
 
+# What ends a trial without another result.
+from ray.tune.result import DONE, RESULT_DUPLICATE
+
 from trainables.checkpoint_store import checkpoint_epoch, checkpoint_location, open_location
 from trainables.epoch_result import pack, without_packed
-from trainables.orders import Finished, Lost, Order, Save, Start, Ticket, TrainEpoch, TrialFailure
+from trainables.orders import (
+    Denied,
+    Finished,
+    Lost,
+    Order,
+    Save,
+    Start,
+    Ticket,
+    TrainEpoch,
+    TrialFailure,
+)
 
 MAX_LOSSES_PER_EPOCH: Final = 3
 """Losses of the gang in one epoch after which they are laid to the config."""
@@ -37,6 +50,10 @@ class TrialFailedError(RuntimeError):
 
 class _GangLostError(Exception):
     """The leased gang was lost; the trial goes on from its last checkpoint."""
+
+
+class _DeniedError(Exception):
+    """The budget pays for no more of this trial."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +103,17 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
 
         Returns:
             The gang's `EpochResult` as a dict, with `gang`, `generation`, the cumulative
-            `gang_seconds`, `checkpoint` (or None) and `done`; packed for Tune.
+            `gang_seconds`, `checkpoint` (or None) and `done`; packed for Tune. If the budget
+            doesn't pay for the epoch: what ends the trial as it was saved last.
 
         Raises:
             TrialFailedError: if the trial failed, or its gang was lost too often.
         """
-        row = self._despite_losses(lambda: self._train_to(self._epoch + 1))
+        try:
+            row = self._despite_losses(lambda: self._train_to(self._epoch + 1))
+        except _DeniedError:
+            self._release()
+            return {RESULT_DUPLICATE: True, DONE: True}
         return pack(row, self._settings.steering_column)
 
     def _despite_losses(self, action: Callable[[], Result]) -> Result:
@@ -114,7 +136,11 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         while trained < epoch:
             trained += 1
             is_due = trained % self._settings.checkpoint_epochs == 0 or trained >= num_epochs
-            finished = self._order(TrainEpoch(self._location(trained) if is_due else None))
+            is_saved = trained - 1 == self._saved_epoch
+            num_to_save = self._num_to_save(trained) if is_saved else 0
+            finished = self._order(
+                TrainEpoch(self._location(trained) if is_due else None, num_to_save)
+            )
             assert finished.result["epoch"] == trained
             if is_due:
                 self._keep(finished.result["checkpoint"], trained)
@@ -136,9 +162,18 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         """Make sure that the trial runs on a gang; return the epochs it has trained there."""
         if self._ticket is not None:
             return self._epoch
-        self._ticket = ray.get(self._settings.desk.lease.remote(self.trial_id))
-        started = self._order(Start(self._trial_config, self._checkpoint))
+        ticket = ray.get(self._settings.desk.lease.remote(self.trial_id))
+        if isinstance(ticket, Denied):
+            raise _DeniedError
+        self._ticket = ticket
+        num_to_save = self._num_to_save(self._saved_epoch + 1)
+        started = self._order(Start(self._trial_config, self._checkpoint, num_to_save=num_to_save))
         return int(started.result["epoch"])
+
+    def _num_to_save(self, epoch: int) -> int:
+        """Return the epochs from `epoch` up to the next that is saved, both included."""
+        step, num_epochs = self._settings.checkpoint_epochs, int(self._trial_config["num_epochs"])
+        return max(1, min(-(-epoch // step) * step, num_epochs) - epoch + 1)
 
     def _order(self, order: Order) -> Finished:
         reply = ray.get(self._settings.desk.order.remote(self._ticket, order))
@@ -146,6 +181,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             raise _GangLostError(reply.reason)
         if isinstance(reply, TrialFailure):
             raise TrialFailedError(f"{reply.reason}\n{reply.traceback}")
+        if isinstance(reply, Denied):
+            raise _DeniedError
         assert isinstance(reply, Finished)
         return reply
 
@@ -164,7 +201,11 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         where the checkpoint stays.
         """
         if self._saved_epoch != self._epoch:
-            self._despite_losses(self._save_now)
+            try:
+                self._despite_losses(self._save_now)
+            except _DeniedError:
+                if self._checkpoint is None:
+                    raise TrialFailedError("the budget ended before its first checkpoint") from None
         assert self._checkpoint is not None, "Tune saves after a result only"
         filesystem, path = open_location(self._checkpoint)
         checkpoint = tune.Checkpoint(path, filesystem=filesystem)

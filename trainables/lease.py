@@ -11,6 +11,8 @@ Three parties meet at one `LeaseDesk`:
 
 A gang that was restarted joins with a new group id: its generation grows by one, whatever the
 old generation still sends is fenced off, and an order in flight is answered with `Lost`.
+
+The desk keeps the ledger (`trainables.ledger`), and a budget may stand at its gate.
 """
 
 from __future__ import annotations
@@ -18,74 +20,34 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+from trainables.gang_state import GangState, Lease, LeasePurpose, Seat
+from trainables.gate import Gate
+from trainables.ledger import Account, Ledger, Span, Standing
 from trainables.orders import (
     Close,
+    Denied,
     Done,
     Failed,
     Finished,
+    LeaseVoidError,
     Lost,
+    NoGangLeftError,
     Order,
     Outcome,
     Reply,
     Restart,
     Start,
     Ticket,
+    TrainEpoch,
     TrialFailure,
 )
 
 FAILURE_GRACE_S: Final = 5.0
 """How long the other workers of a gang have to report after the first of them failed."""
-
-
-@dataclass(frozen=True)
-class Seat:
-    """Where a worker runs, and what the liveness probe asks."""
-
-    host: str
-    pid: int
-    handle: Any = None
-
-
-class NoGangLeftError(RuntimeError):
-    """Every gang of the sweep was closed, so no lease can ever be given."""
-
-
-class LeaseVoidError(RuntimeError):
-    """The trial was over, or asked again, before a gang was free for this request."""
-
-
-# --- The desk ------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Lease:
-    ticket: Ticket
-    started_s: float
-
-
-@dataclass
-class _Gang:
-    num_workers: int
-    generation: int = 0
-    group_id: str | None = None
-    workers: dict[int, Seat] = field(default_factory=dict)  # by rank
-    lease: _Lease | None = None
-    order: Order | None = None
-    order_number: int = 0
-    taken: dict[int, int] = field(default_factory=dict)  # rank -> number of the last order taken
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    reply: asyncio.Future[Reply] | None = None
-    was_failed: bool = False  # the last trial failed here, so process groups may be out of step
-    close_reason: str | None = None
-    ready_s: float | None = None  # when its first generation was complete
-
-    @property
-    def is_ready(self) -> bool:
-        return self.close_reason is None and len(self.workers) == self.num_workers
 
 
 class LeaseDesk:
@@ -96,6 +58,8 @@ class LeaseDesk:
         payload: handed to every worker that asks.
         probe: tells whether the worker behind a handle is alive; asked only after a failure.
         clock: seconds, monotonic.
+        held_from_s: when the gangs were asked for, on that clock; None: now.
+        gate: asked before epochs are trained; None: all are.
     """
 
     def __init__(
@@ -104,13 +68,18 @@ class LeaseDesk:
         payload: Any = None,
         probe: Callable[[Any], Awaitable[bool]] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        held_from_s: float | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        self._gangs = [_Gang(num_workers) for num_workers in workers_per_gang]
+        self._gangs = [GangState(*numbers) for numbers in enumerate(workers_per_gang)]
         self._payload = payload
         self._probe = probe
         self._clock = clock
+        self._gate = gate
+        self._ledger = Ledger(len(self._gangs), clock, held_from_s)
+        self._denials: dict[str, str] = {}  # trial_id -> why it was denied an epoch
+        self._given_up: str | None = None  # why nothing is trained any more
         self._leases: dict[str, int] = {}  # trial_id -> gang
-        self._seconds_before: dict[str, float] = defaultdict(float)  # of ended leases, by trial
         self._num_leases = 0
         self._num_requests: dict[str, int] = defaultdict(int)  # by trial; only the last counts
         self._is_closing = False
@@ -136,7 +105,7 @@ class LeaseDesk:
             state.taken[rank] = state.order_number
             if state.is_ready and state.ready_s is None:
                 state.ready_s = self._clock()
-            self._changed.notify_all()
+            self._note()
             return state.generation
 
     async def turn(self, gang: int, generation: int, rank: int, outcome: Outcome | None) -> Order:
@@ -157,7 +126,7 @@ class LeaseDesk:
                     return Close()
                 await self._changed.wait()
 
-    async def _take_outcome(self, state: _Gang, rank: int, outcome: Outcome) -> None:
+    async def _take_outcome(self, state: GangState, rank: int, outcome: Outcome) -> None:
         async with self._changed:
             state.outcomes[rank] = outcome
             if len(state.outcomes) == state.num_workers:
@@ -166,7 +135,7 @@ class LeaseDesk:
         if isinstance(outcome, Failed):
             await self._await_others(state, state.generation, state.order_number)
 
-    async def _await_others(self, state: _Gang, generation: int, order_number: int) -> None:
+    async def _await_others(self, state: GangState, generation: int, order_number: int) -> None:
         """Give the other workers time to fail too; else find out whether one is dead."""
         deadline_s = self._clock() + FAILURE_GRACE_S
         while self._clock() < deadline_s:
@@ -192,12 +161,12 @@ class LeaseDesk:
                 self._drop_lease(state, f"worker {dead[0]} died")
             state.order = Restart("its workers are out of step after a failure")
             state.workers = {}
-            self._changed.notify_all()
+            self._note()
 
     async def _is_alive(self, seat: Seat) -> bool:
         return True if self._probe is None else await self._probe(seat.handle)
 
-    def _settle(self, state: _Gang) -> None:
+    def _settle(self, state: GangState) -> None:
         """Answer the trial once every outcome, or every one that will come, is there."""
         failures = [o for _, o in sorted(state.outcomes.items()) if isinstance(o, Failed)]
         first = state.outcomes.get(0)
@@ -207,16 +176,27 @@ class LeaseDesk:
             state.was_failed = True
         else:
             assert isinstance(first, Done)
-            seconds = 0.0 if state.lease is None else self._gang_seconds(state.lease)
+            seconds = 0.0 if state.lease is None else self._enter_outcome(state, first.result)
             reply = Finished(first.result, seconds, state.generation)
         state.order, state.outcomes = None, {}
         if state.reply is not None and not state.reply.done():
             state.reply.set_result(reply)
-        self._changed.notify_all()
+        self._note()
+
+    def _enter_outcome(self, state: GangState, result: Mapping[str, Any]) -> float:
+        """Enter what an order took; return the trial's gang-seconds so far."""
+        assert state.lease is not None
+        trial_id, now_s = state.lease.ticket.trial_id, self._clock()
+        if result.get("checkpoint") is not None:
+            self._ledger.mark_saved(state.index)
+        if self._gate is not None and isinstance(state.order, TrainEpoch):
+            seconds = now_s - state.ordered_s
+            self._gate.observe(trial_id, state.lease.config, seconds, result)
+        return self._ledger.seconds_of(trial_id)
 
     # --- trials
 
-    async def lease(self, trial_id: str) -> Ticket:
+    async def lease(self, trial_id: str, purpose: LeasePurpose = "training") -> Ticket | Denied:
         """Wait for a free gang and lease it; an older lease of the same trial is void.
 
         Raises:
@@ -227,6 +207,8 @@ class LeaseDesk:
             self._end_lease(trial_id)
             request = self._num_requests[trial_id]
             while True:
+                if self._given_up is not None:
+                    return self._deny(trial_id, self._given_up)
                 if self._is_closing or self._num_requests[trial_id] != request:
                     raise LeaseVoidError(f"{trial_id} needs no gang any more")
                 if all(state.close_reason is not None for state in self._gangs):
@@ -235,8 +217,9 @@ class LeaseDesk:
                     if state.is_ready and state.lease is None and state.order is None:
                         self._num_leases += 1
                         ticket = Ticket(self._num_leases, trial_id, index, state.generation)
-                        state.lease = _Lease(ticket, self._clock())
+                        state.lease = Lease(ticket, purpose)
                         self._leases[trial_id] = index
+                        self._note()
                         return ticket
                 await self._changed.wait()
 
@@ -245,16 +228,24 @@ class LeaseDesk:
         async with self._changed:
             state = self._gangs[ticket.gang]
             if state.lease is None or state.lease.ticket != ticket:
+                if self._given_up is not None:
+                    return self._deny(ticket.trial_id, self._given_up)
                 return Lost("the lease is no longer valid")
             if isinstance(state.order, Restart):
                 return Lost("the gang starts again")
+            if isinstance(order, Start):
+                state.lease.config = order.config
+            denial = self._refusal(state.lease, order)
+            if denial is not None:
+                return self._deny(ticket.trial_id, denial)
             if isinstance(order, Start) and state.was_failed:
                 order = replace(order, is_after_failure=True)
                 state.was_failed = False
             reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             state.reply, state.outcomes = reply, {}
             state.order, state.order_number = order, state.order_number + 1
-            self._changed.notify_all()
+            state.ordered_s = self._clock()
+            self._note()
         return await reply
 
     async def release(self, ticket: Ticket) -> None:
@@ -264,6 +255,18 @@ class LeaseDesk:
             if state.lease is not None and state.lease.ticket == ticket:
                 self._end_lease(ticket.trial_id)
 
+    def _refusal(self, lease: Lease, order: Order) -> str | None:
+        if self._gate is None or not isinstance(order, Start | TrainEpoch):
+            return None
+        if not order.num_to_save:
+            return None
+        trial_id, holding = lease.ticket.trial_id, self._ledger.holding()
+        return self._gate.refusal(trial_id, lease.config, order.num_to_save, holding)
+
+    def _deny(self, trial_id: str, reason: str) -> Denied:
+        self._denials[trial_id] = reason
+        return Denied(reason)
+
     # --- driver
 
     async def release_trial(self, trial_id: str) -> None:
@@ -271,72 +274,124 @@ class LeaseDesk:
         async with self._changed:
             self._end_lease(trial_id)
 
-    async def lose_gang(self, gang: int, reason: str) -> None:
-        """Say that a gang's run ended by itself; its next run will join again."""
+    async def lose_gang(self, gang: int, reason: str) -> bool:
+        """Say that a gang's run ended by itself; return whether its next run shall join again."""
         async with self._changed:
             self._drop_lease(self._gangs[gang], reason)
             self._gangs[gang].workers = {}
-            self._changed.notify_all()
+            self._note()
+            return not self._is_closing
 
     async def close_gang(self, gang: int, reason: str) -> None:
         """Say that a gang will not come back."""
         async with self._changed:
             self._drop_lease(self._gangs[gang], reason)
             self._gangs[gang].close_reason = reason
-            self._changed.notify_all()
+            self._note()
 
     async def close(self) -> None:
         """Send every worker home once its order is done."""
         async with self._changed:
             self._is_closing = True
             for state in self._gangs:
-                self._drop_lease(state, "the sweep is over")
-            self._changed.notify_all()
+                self._drop_lease(state, "the sweep is over", is_failure=state.order is not None)
+            self._note()
+            self._close_ledger()
 
-    async def ledger(self) -> dict[str, float]:
-        """Return the seconds for which each trial has held a gang, running leases included."""
-        seconds = dict(self._seconds_before)
+    async def give_up(self, reason: str) -> None:
+        """Deny all that is asked for or in flight: what was saved last stays. Then close."""
+        async with self._changed:
+            self._given_up = reason
+            for state in self._gangs:
+                if state.lease is not None and state.reply is not None and not state.reply.done():
+                    state.reply.set_result(self._deny(state.lease.ticket.trial_id, reason))
+                # One whose controller has not begun is not placed, and won't be.
+                state.has_ended = state.has_ended or state.controller is None
+        await self.close()
+
+    async def end_gang(self, gang: int) -> None:
+        """Say that the workers of a gang have ended.
+
+        Before the end of the sweep its part of the machines stands unused, and is held on.
+        """
+        self._gangs[gang].has_ended = True
+        self._close_ledger()
+
+    def _close_ledger(self) -> None:
         for state in self._gangs:
-            if state.lease is not None:
-                seconds[state.lease.ticket.trial_id] = self._gang_seconds(state.lease)
-        return seconds
+            if self._is_closing and state.has_ended:
+                self._ledger.close(state.index)
+
+    async def enter_controller(self, gang: int, controller: Any) -> bool:
+        """Keep the handle of the actor that starts a gang's workers; return whether it shall."""
+        self._gangs[gang].controller = controller
+        return not self._is_closing
+
+    async def actors(self) -> list[Any]:
+        """Return the handles of all actors of the gangs, those that restart others first."""
+        controllers = [gang.controller for gang in self._gangs if gang.controller is not None]
+        seats = [seat for gang in self._gangs for seat in gang.workers.values()]
+        return controllers + [seat.handle for seat in seats]
+
+    # --- the ledger and the gate
+
+    async def standing(self) -> Standing:
+        """Return how far the gangs have come."""
+        holding = self._ledger.holding()
+        is_idle = all(state.order is None for state in self._gangs)
+        is_spent = self._gate is not None and is_idle and self._gate.is_spent(holding)
+        idle = self._ledger.account().by_kind.get("idle", 0.0)
+        return Standing(holding, is_spent, idle, self._num_leases, len(self._ledger.spans))
+
+    async def account(self) -> Account:
+        """Return the ledger's sums."""
+        return self._ledger.account()
+
+    async def spans(self, first: int = 0) -> list[Span]:
+        """Return the ledger's spans that have ended, but for the `first` ones."""
+        return self._ledger.spans[first:]
+
+    async def refusal(
+        self, trial_id: str, config: Mapping[str, Any], num_epochs: int
+    ) -> str | None:
+        """Return why a trial that has not begun can't be paid; None if it can."""
+        if self._gate is None or self._given_up is not None:
+            return self._given_up
+        return self._gate.refusal(trial_id, config, num_epochs, self._ledger.holding())
+
+    async def denials(self) -> dict[str, str]:
+        """Return why trials were denied an epoch, by trial."""
+        return dict(self._denials)
 
     async def snapshot(self) -> list[dict[str, Any]]:
-        """Tell of each gang: index, generation, whether it is ready, and whose it is."""
-        return [
-            {
-                "gang": index,
-                "generation": state.generation,
-                "is_ready": state.is_ready,
-                "ready_s": state.ready_s,
-                "workers": [(seat.host, seat.pid) for _, seat in sorted(state.workers.items())],
-                "trial_id": state.lease.ticket.trial_id if state.lease else None,
-                "close_reason": state.close_reason,
-            }
-            for index, state in enumerate(self._gangs)
-        ]
+        """Tell of each gang; see `GangState.describe`."""
+        return [state.describe() for state in self._gangs]
 
-    # --- the ledger of leases
+    # --- how leases end
 
-    def _gang_seconds(self, lease: _Lease) -> float:
-        before = self._seconds_before[lease.ticket.trial_id]
-        return before + self._clock() - lease.started_s
-
-    def _end_lease(self, trial_id: str) -> None:
+    def _end_lease(self, trial_id: str, *, is_failure: bool = False) -> None:
+        """End a trial's lease, if it has one; with `is_failure` its unsaved work is lost."""
         self._num_requests[trial_id] += 1
-        self._changed.notify_all()
         gang = self._leases.pop(trial_id, None)
-        if gang is None:
-            return
-        state = self._gangs[gang]
-        if state.lease is not None and state.lease.ticket.trial_id == trial_id:
-            self._seconds_before[trial_id] = self._gang_seconds(state.lease)
+        state = None if gang is None else self._gangs[gang]
+        if state is not None and state.lease is not None:
+            assert state.lease.ticket.trial_id == trial_id
+            if is_failure or state.order is not None:
+                self._ledger.lose(state.index)
             state.lease = None
             if state.reply is not None and not state.reply.done():
                 state.reply.set_result(Lost("the lease was ended"))
+        self._note()
 
-    def _drop_lease(self, state: _Gang, reason: str) -> None:
+    def _drop_lease(self, state: GangState, reason: str, *, is_failure: bool = True) -> None:
         if state.reply is not None and not state.reply.done():
             state.reply.set_result(Lost(reason))
         if state.lease is not None:
-            self._end_lease(state.lease.ticket.trial_id)
+            self._end_lease(state.lease.ticket.trial_id, is_failure=is_failure)
+
+    def _note(self) -> None:
+        """Enter what every gang does now, and wake all who wait for a change."""
+        for state in self._gangs:
+            kind, trial_id = ("end", None) if self._is_closing else state.activity()
+            self._ledger.turn_to(state.index, kind, trial_id, state.generation)
+        self._changed.notify_all()

@@ -16,13 +16,20 @@ class Start:
     config: Mapping[str, Any]
     checkpoint: str | None = None
     is_after_failure: bool = False  # set by the desk: make a new process group first
+    num_to_save: int = 0  # as in TrainEpoch
 
 
 @dataclass(frozen=True)
 class TrainEpoch:
-    """Train one epoch and validate; write a checkpoint if `save_to` is given."""
+    """Train one epoch and validate; write a checkpoint if `save_to` is given.
+
+    Attributes:
+        num_to_save: epochs up to the next checkpoint, this one included, if a budget shall be
+            asked for them first; 0: they were granted.
+    """
 
     save_to: str | None = None
+    num_to_save: int = 0
 
 
 @dataclass(frozen=True)
@@ -118,4 +125,19 @@ class Lost:
     reason: str
 
 
-Reply = Finished | TrialFailure | Lost
+@dataclass(frozen=True)
+class Denied:
+    """The budget doesn't pay for the order: the trial stays as it was saved last."""
+
+    reason: str
+
+
+Reply = Finished | TrialFailure | Lost | Denied
+
+
+class NoGangLeftError(RuntimeError):
+    """Every gang of the sweep was closed, so no lease can ever be given."""
+
+
+class LeaseVoidError(RuntimeError):
+    """The trial was over, or asked again, before a gang was free for this request."""

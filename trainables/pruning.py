@@ -146,7 +146,7 @@ def _kept_layers(model: nn.Module) -> list[nn.Module]:
         InputError: if the model has an attention that isn't ours: the library may hang on it, or
             cut it wrongly.
     """
-    layers = [module for module in model.modules() if isinstance(module, _WEIGHTED)]
+    layers: list[nn.Module] = [m for m in model.modules() if isinstance(m, _WEIGHTED)]
     encoders = [module for module in model.modules() if isinstance(module, Encoder)]
     if encoders:
         hidden = {layer for encoder in encoders for layer in encoder.hidden_layers()}

@@ -287,7 +287,9 @@ class Training:
         val, train = self._data.val, self._data.train
         logits = predict_all(self.served_model, self.predict, val.inputs, self._ranks)
         seen = spread_positions(GAP_SAMPLES, train)
-        seen_logits = predict_all(self.served_model, self.predict, train.inputs[seen], self._ranks)
+        seen_logits = predict_all(
+            self.served_model, self.predict, train.inputs_at(seen), self._ranks
+        )
         is_correct = seen_logits.argmax(1) == train.labels[seen]
         return score(logits, val.labels), is_correct.double().mean().item()
 

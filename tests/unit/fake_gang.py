@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from trainables.lease import LeaseDesk, Seat
+from trainables.gang_state import Seat
+from trainables.lease import LeaseDesk
 from trainables.orders import Close, Done, Failed, Order, Outcome, Restart, TrainEpoch
 
 CarryOut = Callable[[int, Order], Awaitable[Outcome]]

@@ -52,10 +52,12 @@ def make_recorder(
     folder: RunFolder,
     *,
     price=None,
+    carbon=None,
     gpus_per_gang=0.0,
     clock=lambda: 0.0,
     objectives=("val_accuracy", "latency_p50_ms"),
 ) -> SweepRecorder:
-    """Return the recorder of a run folder that exists; gangs have two workers."""
+    """Return the recorder of a run folder that exists; `price` is that of a gang."""
     folder.create()
-    return SweepRecorder(folder, describe, Pricing(gpus_per_gang, 2, price), objectives, clock)
+    pricing = Pricing(gpus_per_gang, price, carbon)
+    return SweepRecorder(folder, describe, pricing, objectives, clock)

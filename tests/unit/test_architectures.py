@@ -3,7 +3,7 @@ from sample_data import random_data
 from sample_latency import FakeBench, SilentProgress, make_target
 
 from analysis.records import LATENCY_STATUSES, TRIALS_SCHEMA
-from sweeps.architectures import Architectures, serving_usd_per_million
+from sweeps.architectures import Architectures
 from sweeps.latencies import Latencies
 from sweeps.slo import Slo
 from trainables.errors import InputError
@@ -103,8 +103,5 @@ def test_a_runtime_that_can_run_nothing_is_refused_with_the_reason(make):
 
 
 def test_a_million_inferences_cost_the_hours_that_they_take(make):
-    # 1,000 a second are a million in 1,000 s.
-    assert serving_usd_per_million(3.6, 1000.0) == pytest.approx(1.0)
-    assert serving_usd_per_million(None, 1000.0) is serving_usd_per_million(3.6, None) is None
     figures = make(price_usd_per_hour=3.6).describe(SMALL.to_dict()).figures
     assert figures["serving_usd_per_million"] == pytest.approx(0.4)  # of 0.4 ms each

@@ -2,6 +2,7 @@
 
 import pytest
 import ray
+from ray.tune.result import DONE, RESULT_DUPLICATE
 
 from trainables.epoch_result import unpack
 from trainables.gang_trial import (
@@ -10,7 +11,16 @@ from trainables.gang_trial import (
     TrialFailedError,
     TrialSettings,
 )
-from trainables.orders import Finished, Lost, Save, Start, Ticket, TrainEpoch, TrialFailure
+from trainables.orders import (
+    Denied,
+    Finished,
+    Lost,
+    Save,
+    Start,
+    Ticket,
+    TrainEpoch,
+    TrialFailure,
+)
 from trainables.trial_config import TrialConfig
 
 
@@ -27,24 +37,30 @@ class FakeDesk:
     Attributes:
         orders: all that were given.
         losses: numbers of the orders, from 0, at which the gang is lost.
+        denials: numbers of the orders, from 0, that the budget doesn't pay; -1: no lease.
         stops_at: the epoch after which a trial's patience ends.
         fails_at: the epoch in which a trial fails.
     """
 
-    def __init__(self, *, losses=(), stops_at=None, fails_at=None):
+    def __init__(self, *, losses=(), denials=(), stops_at=None, fails_at=None):
         self.orders, self.num_leases, self.released = [], 0, []
         self.losses, self.stops_at, self.fails_at = set(losses), stops_at, fails_at
+        self.denials = set(denials)
         self.lease, self.order = Remote(self._lease), Remote(self._order)
         self.release = Remote(self.released.append)
 
     def _lease(self, trial_id):
         self.num_leases += 1
+        if -1 in self.denials:
+            return Denied("the budget was spent")
         return Ticket(self.num_leases, trial_id, gang=0, generation=self.num_leases)
 
     def _order(self, ticket, order):
         self.orders.append(order)
         if len(self.orders) - 1 in self.losses:
             return Lost("worker 1 died")
+        if len(self.orders) - 1 in self.denials:
+            return Denied("the budget could not pay its next epoch")
         if isinstance(order, Start):
             name = order.checkpoint
             self.epoch = 0 if name is None else int(name.rsplit("epoch_")[1].partition("-")[0])
@@ -91,8 +107,8 @@ def test_a_trial_trains_epoch_by_epoch_on_one_lease():
     trial = make_trial(desk)
     results = steps(trial, 4)
     assert desk.orders == [
-        Start(TrialConfig(num_epochs=4).to_dict(), None),
-        *(TrainEpoch(location(epoch)) for epoch in (1, 2, 3, 4)),
+        Start(TrialConfig(num_epochs=4).to_dict(), None, num_to_save=1),
+        *(TrainEpoch(location(epoch), num_to_save=1) for epoch in (1, 2, 3, 4)),
     ]
     assert [result["epoch"] for result in results] == [1, 2, 3, 4]
     assert [result["done"] for result in results] == [False, False, False, True]
@@ -116,7 +132,7 @@ def test_a_trial_whose_patience_ends_is_saved_and_done(checkpoint_epochs):
     assert (last["done"], last["is_stopped_early"], last["epoch"]) == (True, True, 2)
     assert last["checkpoint"] == location(2)
     if checkpoint_epochs == 1:
-        assert desk.orders[-1] == TrainEpoch(location(2))
+        assert desk.orders[-1] == TrainEpoch(location(2), num_to_save=1)
     else:
         assert desk.orders[-2:] == [TrainEpoch(None), Save(location(2))]
     num_orders = len(desk.orders)
@@ -196,4 +212,46 @@ def test_a_reused_actor_gives_the_gang_back_and_begins_anew():
     assert trial.reset_config(config)
     assert [ticket.lease_id for ticket in desk.released] == [1]
     assert trial.step()["epoch"] == 1
-    assert desk.orders[-2] == Start(config, None)
+    assert desk.orders[-2] == Start(config, None, num_to_save=1)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "checkpoint_epochs", "asked"),
+    [(4, 1, [1, 1, 1, 1]), (5, 2, [2, 0, 2, 0, 1]), (4, 3, [3, 0, 0, 1]), (2, 9, [2, 0])],
+)
+def test_the_budget_is_asked_for_all_epochs_up_to_the_next_checkpoint(
+    num_epochs, checkpoint_epochs, asked
+):
+    desk = FakeDesk()
+    trial = make_trial(desk, num_epochs=num_epochs, checkpoint_epochs=checkpoint_epochs)
+    steps(trial, num_epochs)
+    start, *epochs = desk.orders
+    assert start.num_to_save == asked[0]
+    assert [order.num_to_save for order in epochs] == asked
+
+
+@pytest.mark.parametrize("denied", [-1, 0, 1])
+def test_a_trial_whose_first_epoch_is_not_paid_ends_without_a_result(denied):
+    desk = FakeDesk(denials=[denied])
+    result = make_trial(desk).train()
+    assert result[RESULT_DUPLICATE]
+    assert result[DONE]
+    assert len(desk.released) == (denied >= 0)
+
+
+def test_a_trial_that_is_not_paid_on_stays_as_it_was_saved():
+    desk = FakeDesk(denials=[3])
+    trial = make_trial(desk)
+    steps(trial, 2)
+    assert trial.train()[DONE]
+    assert [ticket.lease_id for ticket in desk.released] == [1]
+    num_orders = len(desk.orders)
+    assert trial.save().checkpoint.path == location(2)
+    assert len(desk.orders) == num_orders
+
+
+def test_a_trial_that_may_not_even_be_saved_any_more_keeps_its_last_checkpoint():
+    desk = FakeDesk(denials=[4])  # Start, 1, 2 (saved), 3, then Save of 3 by Tune
+    trial = make_trial(desk, num_epochs=6, checkpoint_epochs=2)
+    steps(trial, 3)
+    assert trial.save().checkpoint.path == location(2)

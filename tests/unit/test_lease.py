@@ -4,7 +4,8 @@ import asyncio
 
 from fake_gang import Clock, FakeGang, is_waiting, let_all_run, obey, run
 
-from trainables.lease import LeaseDesk, Seat
+from trainables.gang_state import Seat
+from trainables.lease import LeaseDesk
 from trainables.orders import Close, Finished, Lost, Order, Outcome, Save, Start, Ticket, TrainEpoch
 
 # --- the plain course of things ------------------------------------------------------------------

@@ -6,12 +6,13 @@ import pytest
 from fake_gang import FakeGang, failing, is_waiting, let_all_run, obey, run
 
 from trainables import lease
-from trainables.lease import LeaseDesk, NoGangLeftError
+from trainables.lease import LeaseDesk
 from trainables.orders import (
     Done,
     Failed,
     Finished,
     Lost,
+    NoGangLeftError,
     Order,
     Outcome,
     Restart,

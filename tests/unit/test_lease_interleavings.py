@@ -5,13 +5,24 @@ import itertools
 import random
 from unittest import mock
 
+import pytest
 from fake_gang import FakeGang, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainables import lease
-from trainables.lease import LeaseDesk, LeaseVoidError
-from trainables.orders import Close, Done, Failed, Finished, Order, Outcome, Start, TrainEpoch
+from trainables.lease import LeaseDesk
+from trainables.orders import (
+    Close,
+    Done,
+    Failed,
+    Finished,
+    LeaseVoidError,
+    Order,
+    Outcome,
+    Start,
+    TrainEpoch,
+)
 
 
 class NoWaiting:
@@ -119,6 +130,26 @@ class Turmoil:
         for gang in self._gangs:
             assert [await task for task in gang.tasks] == [Close(), Close()]
             assert gang.orders[0] == gang.orders[1]
+        for gang in range(self._num_gangs):
+            await self._desk.end_gang(gang)
+        await self.check_ledger()
+
+    async def check_ledger(self) -> None:
+        """Each gang's spans follow one another without a gap, and nothing else was held."""
+        spans, account = await self._desk.spans(), await self._desk.account()
+        assert sum(span.seconds for span in spans) == pytest.approx(account.held_seconds)
+        for gang in range(self._num_gangs):
+            chain = [span for span in spans if span.gang == gang]
+            assert chain[0].kind == "start_up"
+            for before, after in itertools.pairwise(chain):
+                assert before.ended_s == after.started_s
+                assert before.started_s < before.ended_s
+                assert before.generation <= after.generation
+        kinds = {span.kind for span in spans if span.trial_id is not None}
+        assert kinds <= {"training", "lost"}
+        for trial_id, seconds in account.by_trial.items():
+            own = [s.seconds for s in spans if s.trial_id == trial_id]
+            assert sum(own) == pytest.approx(seconds)
 
 
 @settings(max_examples=60)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -66,6 +68,23 @@ def test_fine_labels_are_labels(tmp_path, encoded):
     write_parquet(tmp_path / "train.parquet", encoded[:4], [0, 1, 1, 0], label_column="fine_label")
     write_parquet(tmp_path / "test.parquet", encoded[4:], [1, 0], label_column="fine_label")
     np.testing.assert_array_equal(load_parquet(tmp_path).rest.labels, [0, 1, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["cat", "dog"], ("cat", "dog")),
+        (["cat", "dog", "owl"], ("cat", "dog")),  # no image of an owl
+        (["cat"], ("0", "1")),
+        (None, ("0", "1")),
+    ],
+)
+def test_classes_are_named_as_in_the_metadata_of_the_hub(tmp_path, encoded, names, found):
+    path = write_parquet(tmp_path / "a.parquet", encoded, [0, 1, 0, 1, 0, 1])
+    feature = {"names": names, "_type": "ClassLabel"} if names else {"_type": "Value"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"label": feature}}})}
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    assert load_parquet(path).class_names == found
 
 
 def test_labels_of_two_columns_are_not_mixed(tmp_path, encoded):

@@ -161,6 +161,14 @@ def test_batches_of_a_group_are_those_that_workers_can_share(num_workers, num_sa
     data = random_data(num_samples)
     plan = plan_space(data, with_workers(num_workers), space=("optimizer",))
     assert plan.space["batch_size"] == Choice(sizes)
+    left_out = ", ".join(str(size) for size in (32, 64, 128) if size not in sizes)
+    assert (plan.note or "").startswith(f"batch sizes {left_out} are left out" if left_out else "")
+    assert (plan.note is None) == (not left_out)
+
+
+def test_nothing_is_said_where_no_batch_is_left_out():
+    assert plan_space(random_data(2000), space=("optimizer",)).note is None
+    assert plan_space().note is None
 
 
 @pytest.mark.parametrize(("num_workers", "batch_size"), [(3, 126), (5, 125)])

@@ -98,12 +98,13 @@ def test_a_value_that_is_not_known_ranks_last():
     assert "best b: epoch 1, val_accuracy -" in only.line()
 
 
-def test_money_is_summed_over_all_trials():
+def test_an_outlook_stands_in_place_of_the_eta():
     priced = Screen(
-        trial("a", cost_usd=0.25), trial("b", "failed", cost_usd=0.5), trial("c", "pending")
+        trial("a", epoch=2), trial("c", "pending"), outlook=lambda: "USD 0.75, forecast USD 2"
     )
-    assert priced.line().endswith("USD 0.7500")
-    assert "USD 0.7500" in priced.table()
+    assert priced.line().endswith(" | USD 0.75, forecast USD 2")
+    assert "USD 0.75, forecast USD 2" in priced.table()
+    assert "ETA" not in priced.line() + priced.table()
 
 
 @pytest.mark.parametrize(

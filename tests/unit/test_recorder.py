@@ -21,6 +21,7 @@ from analysis.records import (
 from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
+from trainables.ledger import Account
 from trainables.trial_config import TrialConfig
 
 TOO_SLOW = Refusal("too slow", make_figure())
@@ -67,7 +68,9 @@ def test_rows_keep_to_the_schema(folder):
         "parent_epoch": None, "num_exploits": 0, "architecture": "width 8", "num_parameters": 800,
         "epoch": 2, "train_loss": 0.5, "val_loss": 1.0, "val_accuracy": 0.75,
         "latency_p50_ms": 1.0, "gang_seconds": 20.0, "gpu_seconds": 40.0,
-        "cost_usd": pytest.approx(20 / 3600 * 2 * 3.6), "checkpoint": "checkpoints/a/2",
+        "cost_usd": pytest.approx(20 / 3600 * 3.6), "lost_seconds": 0.0,
+        "lineage_gang_seconds": 20.0, "lineage_cost_usd": pytest.approx(20 / 3600 * 3.6),
+        "checkpoint": "checkpoints/a/2",
         "reproduce": f"python -m sweeps.reproduce {folder.path} a",
     }  # fmt: skip
     results = rows(folder, RESULTS_FILE)
@@ -212,14 +215,75 @@ def test_a_given_config_is_not_kept_by_reference(folder):
 @pytest.mark.parametrize(
     ("pricing", "seconds", "cost"),
     [
-        (Pricing(0, 2, None), 3600, None),
-        (Pricing(0, 2, 0.05), 3600, 0.1),
-        (Pricing(8, 8, 4.0), 900, 8.0),
-        (Pricing(0.5, 2, 1.0), 0, 0.0),
+        (Pricing(0, None), 3600, None),
+        (Pricing(0, 0.1), 3600, 0.1),
+        (Pricing(8, 32.0), 900, 8.0),
+        (Pricing(0.5, 2.0), 0, 0.0),
     ],
 )
-def test_a_gang_costs_its_workers_by_the_hour(pricing, seconds, cost):
+def test_a_gang_is_paid_by_the_hour(pricing, seconds, cost):
     assert pricing.cost_usd(seconds) == (None if cost is None else pytest.approx(cost))
+
+
+def test_a_lineage_costs_what_its_donors_spent_before_the_exploits_and_its_own_since(folder):
+    recorder = make_recorder(folder, price=3600.0)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    for epoch in (1, 2, 3):
+        recorder.report("a", make_result(epoch, gang_seconds=10.0 * epoch))
+    recorder.report("b", make_result(1, gang_seconds=50.0))
+    recorder.exploit("b", "a", 2, C)  # 20 s of a's, and b's 50 s before are not in its weights
+    recorder.begin("b")
+    recorder.report("b", make_result(3, gang_seconds=57.0))
+    record = recorder.trials["b"]
+    assert (record.gang_seconds, record.lineage_gang_seconds) == (57.0, 27.0)
+    assert (record.cost_usd, record.lineage_cost_usd) == pytest.approx((57.0, 27.0))
+    recorder.exploit("c", "b", 3, A)  # through both
+    recorder.begin("c")
+    recorder.report("c", make_result(4, gang_seconds=4.0))
+    assert recorder.trials["c"].lineage_gang_seconds == 31.0
+    recorder.settle(Account(by_trial={"b": 60.0}, lost_by_trial={"b": 2.0}))
+    assert (record.gang_seconds, record.lineage_gang_seconds) == (60.0, 30.0)
+    assert record.lost_seconds == 2.0
+
+
+def test_a_donor_that_has_not_trained_since_its_own_exploit_hands_on_what_it_took(folder):
+    recorder = make_recorder(folder)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    recorder.report("a", make_result(1, gang_seconds=10.0))
+    recorder.report("b", make_result(1, gang_seconds=99.0))
+    recorder.exploit("b", "a", 1, B)
+    recorder.exploit("c", "b", 1, C)
+    recorder.begin("c")
+    recorder.report("c", make_result(2, gang_seconds=3.0))
+    assert recorder.trials["c"].lineage_gang_seconds == 13.0
+
+
+def test_the_budget_leaves_trials_where_they_are(folder):
+    recorder = make_recorder(folder)
+    for name in ("begun", "denied", "new", "done"):
+        recorder.add(name, A)
+    for name in ("begun", "denied", "done"):
+        recorder.report(name, make_result(2))
+    recorder.finish("done", "completed")
+    recorder.end_all_unpaid({"denied": "an epoch takes too long"}, "nothing is left")
+    ended = {name: (t.status, t.reason) for name, t in recorder.trials.items()}
+    assert ended == {
+        "begun": ("stopped", "stopped by the budget after epoch 2: nothing is left"),
+        "denied": ("stopped", "stopped by the budget after epoch 2: an epoch takes too long"),
+        "new": ("refused", "trained no epoch: nothing is left"),
+        "done": ("completed", None),
+    }
+
+
+def test_carbon_is_that_of_measured_energy_or_null(folder):
+    recorder = make_recorder(folder, carbon=0.4)
+    for name, joules in (("a", 3.6e6), ("b", None)):
+        recorder.add(name, A)
+        recorder.report(name, make_result(1, energy_joules=joules))
+    recorder.close()
+    assert [row["carbon_kg"] for row in rows(folder)] == [0.4, None]
 
 
 def test_files_are_written_now_and_then_and_at_the_end(folder):

@@ -51,6 +51,14 @@ FLAGS = {
     "robustness_samples": ("0", 0),
     "attribution_samples": ("8", 8),
     "compress_fraction": ("0.5", 0.5),
+    "instance": ("g6.xlarge", "g6.xlarge"),
+    "prices": ("mine.toml", "mine.toml"),
+    "spot": ("", True),
+    "carbon_kg_per_kwh": ("0.4", 0.4),
+    "budget_usd": ("5", 5.0),
+    "budget_gpu_hours": ("1.5", 1.5),
+    "time_limit": ("90m", "90m"),
+    "dry_run": ("", True),
 }
 
 
@@ -140,10 +148,13 @@ def test_a_number_out_of_its_bounds_is_named(name, value, message):
         (["--objectives", "speed:max"], ["--objectives must be", "'speed'; ", "val_accuracy"]),
         (["--objectives", "val_loss"], ["column:max or column:min, got 'val_loss'; "]),
         (["--objectives", "val_loss:down"], ["got 'val_loss:down'; write val_loss:max"]),
-        (
-            ["--objectives", "val_loss:min", "cost_usd:min"],
-            ["--price-usd-per-hour must be given", "gang_seconds"],
-        ),
+        (["--budget-usd", "0"], ["--budget-usd must be > 0, got 0.0; "]),
+        (["--budget-gpu-hours", "-1"], ["--budget-gpu-hours must be > 0, got -1.0; "]),
+        (["--price-usd-per-hour", "-2"], ["--price-usd-per-hour must be > 0, got -2.0; "]),
+        (["--price-usd-per-hour", "inf"], ["--price-usd-per-hour must be > 0, got inf; "]),
+        (["--carbon-kg-per-kwh", "-1"], ["--carbon-kg-per-kwh must be > 0, got -1.0; "]),
+        (["--time-limit", "90 minutes"], ["--time-limit must be a time", "got 90 minutes; "]),
+        (["--time-limit", "0"], ["--time-limit must be a time > 0", "got 0; "]),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_of_any_terminal(arguments, parts, width, monkeypatch):
@@ -161,6 +172,32 @@ def test_default_objectives_depend_on_the_price():
     assert free == ["val_accuracy:max", "latency_ms:min", "gang_seconds:min"]
     priced = [str(o) for o in SweepSpec(price_usd_per_hour=1.0).resolved_objectives()]
     assert priced == ["val_accuracy:max", "latency_ms:min", "cost_usd:min"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"price_usd_per_hour": 1.0},
+        {"instance": "g6.xlarge"},
+        {"prices": "mine.toml"},
+        {"spot": True},
+        {"budget_usd": 5.0},
+        {"objectives": ("val_accuracy:max", "cost_usd:min")},
+        {"objectives": ("val_accuracy:max", "lineage_cost_usd:min")},
+    ],
+)
+def test_whoever_speaks_of_money_asks_for_a_price(flags):
+    assert SweepSpec(**flags).asks_for_price
+    free = SweepSpec(budget_gpu_hours=1.0, time_limit="1h", carbon_kg_per_kwh=0.4)
+    assert not free.asks_for_price
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("1.5m", 90), ("2h", 7200), (None, None)]
+)
+def test_a_time_limit_has_its_unit(text, seconds):
+    assert SweepSpec(time_limit=text).time_limit_s == seconds
+    assert SweepSpec(time_limit=text).has_budget == (text is not None)
 
 
 def test_given_objectives_are_kept_in_order():

@@ -29,7 +29,7 @@ def test_it_tells_what_was_searched_on_what(content):
     assert (content["dataset"]["num_train"], content["dataset"]["num_classes"]) == (90, 3)
     assert set(content["mutable"]) < {entry["name"] for entry in content["space"]}
     assert content["gangs"]["workers_per_gang"] == 2
-    assert content["hardware"]["nodes"] == [{"num_cpus": 2, "num_gpus": 0.0}]
+    assert content["hardware"]["nodes"] == [{"num_cpus": 2, "num_gpus": 0.0, "accelerator": None}]
     assert (content["started_unix_s"], content["ended_unix_s"]) == (12.5, None)
 
 

@@ -41,6 +41,23 @@ def test_it_is_finished_only_when_all_trials_have_ended(feed, status):
     assert feed.is_finished()
 
 
+def test_a_trial_that_is_refused_is_left_out(feed, tmp_path):
+    asked = []
+
+    def is_refused(trial_id, config):
+        asked.append((trial_id, config))
+        return trial_id != "trial_1"
+
+    refusing = TrialFeed(CONFIGS, is_refused)
+    refusing.add_configurations([Experiment("feed", "fed", storage_path=str(tmp_path))])
+    trial = refusing.next_trial()
+    assert trial.trial_id == "trial_1"
+    assert refusing.next_trial() is None
+    assert asked == CONFIGS
+    end(trial)
+    assert refusing.is_finished()
+
+
 def test_a_paused_trial_has_not_ended(feed):
     trials = [feed.next_trial() for _ in CONFIGS]
     for trial in trials:

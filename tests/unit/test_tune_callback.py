@@ -22,7 +22,7 @@ class Sweep:
     """A callback between a real recorder and a keeper and desk that only listen."""
 
     def __init__(self, folder, num_epochs=3):
-        self.released, self.kept, self.donors = [], [], set()
+        self.released, self.kept, self.donors, self.denials = [], [], set(), {}
         self.recorder = make_recorder(RunFolder(folder, overwrite=False))
         for name in "ab":
             self.recorder.add(name, TrialConfig().to_dict())
@@ -33,6 +33,7 @@ class Sweep:
             release=self.released.append,
             num_epochs=num_epochs,
             scheduler_name="asha",
+            denial=self.denials.get,
         )
 
     def tell(self, event, trial, *arguments):
@@ -52,6 +53,24 @@ def test_a_trial_that_starts_runs(sweep):
     assert sweep.state() == ("pending", None)
     sweep.tell("start", make_trial())
     assert sweep.state() == ("running", None)
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "ended"),
+    [
+        (0, ("refused", "trained no epoch: too dear")),
+        (2, ("stopped", "stopped by the budget after epoch 2: too dear")),
+        (3, ("completed", None)),
+    ],
+)
+def test_a_trial_that_the_budget_denied_an_epoch_says_so(sweep, num_epochs, ended):
+    trial = make_trial()
+    sweep.denials["a"] = "too dear"
+    sweep.tell("start", trial)
+    for epoch in range(1, num_epochs + 1):
+        sweep.tell("result", trial, make_result(epoch))
+    sweep.tell("complete", trial)
+    assert sweep.state() == ended
 
 
 def test_a_trial_that_reached_its_last_epoch_is_completed(sweep):

@@ -117,7 +117,7 @@ def _torchvision_class(cifar: Cifar) -> Any:
 
 
 def _part(dataset: Any) -> Part:
-    images = np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2))
+    images = dataset.data.transpose(0, 3, 1, 2)
     return Part(images, np.asarray(dataset.targets, np.int64))
 
 

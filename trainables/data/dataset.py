@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,8 @@ class Part:
     """Inputs and their labels.
 
     Attributes:
-        inputs: [num_samples, ...], C-contiguous: images are [num_samples, channels, height, width]
-            uint8, texts [num_samples, num_words] int32.
+        inputs: images [num_samples, channels, height, width] uint8, in memory with channels last,
+            as decoders write and convolutions read them; texts [num_samples, num_words] int32.
         labels: [num_samples] int64, from 0 to the number of classes - 1.
     """
 
@@ -32,12 +32,17 @@ class Part:
 
     def __post_init__(self) -> None:
         assert (str(self.inputs.dtype), self.inputs.ndim) in (("uint8", 4), ("int32", 2))
-        assert self.inputs.flags.c_contiguous
+        in_memory = np.ascontiguousarray(_as_in_memory(self.inputs))
+        object.__setattr__(self, "inputs", _from_memory(in_memory))
         assert self.labels.dtype == np.int64
         assert self.labels.shape == self.inputs.shape[:1]
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the inputs as they lie in memory: Ray shares C-contiguous arrays alone."""
+        return _rebuild, (_as_in_memory(self.inputs), self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> Part:
         """Return a copy of the samples at `indices` ([num_taken])."""
@@ -46,6 +51,18 @@ class Part:
     def emptied(self) -> Part:
         """Return a part like this one without samples."""
         return Part(self.inputs[:0].copy(), self.labels[:0].copy())
+
+
+def _as_in_memory(inputs: NDArray[Any]) -> NDArray[Any]:
+    return inputs.transpose(0, 2, 3, 1) if inputs.ndim == 4 else inputs
+
+
+def _from_memory(inputs: NDArray[Any]) -> NDArray[Any]:
+    return inputs.transpose(0, 3, 1, 2) if inputs.ndim == 4 else inputs
+
+
+def _rebuild(in_memory: NDArray[Any], labels: NDArray[np.int64]) -> Part:
+    return Part(_from_memory(in_memory), labels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -54,15 +54,17 @@ def decode_images(
         shape: 3, height and width that each must have; by default those of the first.
 
     Returns:
-        [num_images, 3, height, width].
+        [num_images, 3, height, width], in memory with channels last.
 
     Raises:
         InputError: naming file and row, if an image is damaged, of another size, or of more than 8
             bits a channel.
     """
-    shape = shape or _decode(images[0], None).shape
-    pixels = np.empty((len(images), *shape), np.uint8)
-    _, height_px, width_px = shape
+    if shape is None:
+        height_px, width_px, _ = _decode(images[0], None).shape
+    else:
+        _, height_px, width_px = shape
+    pixels = np.empty((len(images), height_px, width_px, 3), np.uint8)
 
     def decode_block(start: int) -> int:
         block = images[start : start + _BLOCK_IMAGES]
@@ -75,18 +77,18 @@ def decode_images(
         block_sizes = pool.map(decode_block, range(0, len(images), _BLOCK_IMAGES))
         for _ in _with_progress(block_sizes, len(images)):
             pass
-    return pixels
+    return pixels.transpose(0, 3, 1, 2)
 
 
 def _decode(encoded: EncodedImage, size_px: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Return [3, height, width]; `size_px` is the width and height that it must have."""
+    """Return [height, width, 3]; `size_px` is the width and height that it must have."""
     try:
         content = encoded.read()
         if not content:
             raise ValueError("no bytes")
         image = Image.open(io.BytesIO(content))
         _check_image(encoded, image, size_px)
-        return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+        return np.asarray(image.convert("RGB"))
     except InputError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:

@@ -42,6 +42,14 @@ class PlacedPart:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def inputs_at(self, positions: Tensor) -> Tensor:
+        """Return the inputs at some positions ([num_taken]), laid out in memory as all are."""
+        if self.inputs.ndim < 4:
+            return self.inputs.index_select(0, positions)
+        # Seen with channels last, a whole image is copied at once.
+        images = self.inputs.permute(0, 2, 3, 1)
+        return images.index_select(0, positions).permute(0, 3, 1, 2)
+
 
 class DeviceData(Protocol):
     """The train and validation parts on a device; built once per worker.
@@ -84,8 +92,13 @@ class ImageOnDevice:
         std = torch.tensor(data.std, dtype=torch.float64)
         mean = torch.tensor(data.mean, dtype=torch.float64)
         self._mean_pixel = (255 * mean).float().to(device)
-        self._scale = (1 / (255 * std)).float().view(-1, 1, 1).to(device)
-        self._shift = (-mean / std).float().view(-1, 1, 1).to(device)
+        self._scale = self._image_of(1 / (255 * std))
+        self._shift = self._image_of(-mean / std)
+
+    def _image_of(self, color: Tensor) -> Tensor:
+        """Return an image of one colour: arithmetic with it is quicker than with the colour."""
+        image = color.float().view(1, -1, 1, 1).expand(1, *self.task.input_shape)
+        return image.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def place(self, part: Part) -> PlacedPart:
         """Place images and labels; on the CPU the tensors share their memory."""

@@ -6,6 +6,7 @@ encoded bytes alone; labels are whole numbers.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +62,8 @@ def load_parquet(
     Args:
         path: a folder or a file.
         name: of the data set; by default that of `path`.
-        class_names: by label; by default the labels themselves.
+        class_names: by label; by default those of the hub's metadata in the first file, or the
+            labels themselves.
         label_column: of every file; by default the first of `LABEL_COLUMNS` in the first file.
 
     Raises:
@@ -75,7 +77,9 @@ def load_parquet(
     test_files = [_read(file, label_column) for file in test_paths]
     num_classes = _count_classes([*rest_files, *test_files])
     if class_names is None:
-        class_names = tuple(str(label) for label in range(num_classes))
+        class_names = _hub_names(rest_paths[0], label_column)[:num_classes]
+        if len(class_names) < num_classes:
+            class_names = tuple(str(label) for label in range(num_classes))
     elif len(class_names) != num_classes:
         raise InputError(
             f"labels in {path} must be 0 to {len(class_names) - 1}, got {num_classes} classes; "
@@ -133,6 +137,16 @@ def _read(path: Path, label_column: str) -> _File:
         )
     encoded = [EncodedImage(path, row, content) for row, content in enumerate(images.to_pylist())]
     return _File(path, encoded, labels.cast(pa.int64()).to_numpy())
+
+
+def _hub_names(path: Path, label_column: str) -> tuple[str, ...]:
+    """Return the names that Hugging Face's datasets library stored for the labels, if it did."""
+    metadata = pq.read_schema(path).metadata or {}
+    try:
+        feature = json.loads(metadata[b"huggingface"])["info"]["features"][label_column]
+        return tuple(str(name) for name in feature["names"])
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def _count_classes(files: Sequence[_File]) -> int:

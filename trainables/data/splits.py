@@ -141,7 +141,7 @@ def _describe(source: Source, train: Part, val: Part, test: Part) -> ImageData:
     for name, part in (("train", train), ("val", val), ("test", test)):
         check_classes(part.labels, source.class_names, name=f"the {name} part of {source.name}")
         digest.update(repr((name, part.inputs.shape)).encode())
-        digest.update(part.inputs.data)
+        digest.update(np.ascontiguousarray(part.inputs).data)
         digest.update(part.labels.data)
     mean, std = _channel_statistics(train.inputs)
     return ImageData(

@@ -1,0 +1,129 @@
+"""Follows the ledger while gangs are held: writes it down, and ends a sweep that is spent."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import ray
+
+from analysis.records import LEDGER_FILE, LEDGER_SCHEMA
+from sweeps.gangs import kill_gangs
+from sweeps.recorder import TrialRecord
+from sweeps.run_folder import RunFolder
+from sweeps.spending import Spending
+from trainables.cost import time_usd
+from trainables.ledger import Account, Span, Standing
+
+POLL_S: Final = 0.25
+WRITE_INTERVAL_S: Final = 5.0
+
+
+class LedgerWatch:
+    """Looks at the desk's ledger four times a second, from a thread of its own.
+
+    Attributes:
+        standing: as it was last seen; None before the desk is up.
+        spent: why the budget ended the search; None if it did not.
+
+    Args:
+        desk: handle of the lease desk.
+        spending: with the budget, if there is one.
+        folder: where the ledger is written.
+        trials: of the recorder; read only.
+    """
+
+    def __init__(
+        self,
+        desk: ray.actor.ActorHandle,
+        spending: Spending,
+        folder: RunFolder,
+        trials: Mapping[str, TrialRecord],
+    ) -> None:
+        self.standing: Standing | None = None
+        self.spent: str | None = None
+        self._desk = desk
+        self._spending = spending
+        self._folder = folder
+        self._trials = trials
+        self._spans: list[Span] = []
+        self._written_s = time.monotonic()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="ledger", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> Account:
+        """Write the whole ledger, and return its sums; the gangs have ended."""
+        self._stopping.set()
+        self._thread.join()
+        self._write()
+        account: Account = ray.get(self._desk.account.remote())
+        return account
+
+    def refusal(self, trial_id: str, config: Mapping[str, Any]) -> str | None:
+        """Return why the budget can't pay a trial up to its first checkpoint; None if it can."""
+        if self._spending.budget is None:
+            return None
+        spec = self._spending.plan.spec
+        num_epochs = min(spec.checkpoint_epochs, self._spending.plan.num_epochs)
+        why: str | None = ray.get(self._desk.refusal.remote(trial_id, config, num_epochs))
+        return why
+
+    def denial(self, trial_id: str) -> str | None:
+        """Return why the budget denied a trial its next epochs; None if it did not."""
+        return None if self._spending.budget is None else self.denials().get(trial_id)
+
+    def denials(self) -> dict[str, str]:
+        """Return why trials were denied an epoch, by trial."""
+        denials: dict[str, str] = ray.get(self._desk.denials.remote())
+        return denials
+
+    def _watch(self) -> None:
+        wait_s = 0.0
+        while not self._stopping.wait(wait_s):
+            try:
+                wait_s = self._look()
+            except ray.exceptions.RayError:
+                return  # Ray is gone, and the gangs with it
+
+    def _look(self) -> float:
+        """Do what is due; return in how many seconds to look again."""
+        standing: Standing = ray.get(self._desk.standing.remote())
+        self.standing = standing
+        self._spending.look(list(self._trials.values()), standing)
+        if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
+            self._write()
+        budget = self._spending.budget
+        if budget is None or standing.holding.num_held == 0:
+            return POLL_S
+        left_s = budget.until_end_s(standing.holding)
+        if left_s <= 0:
+            self.spent = "what still ran was given up"
+            ray.get(self._desk.give_up.remote("the budget was spent while it ran"))
+            kill_gangs(self._desk)
+            return POLL_S
+        if standing.is_spent and self.spent is None:
+            self.spent = "it could not pay another epoch"
+        return min(POLL_S, left_s)
+
+    def _write(self) -> None:
+        new: list[Span] = ray.get(self._desk.spans.remote(len(self._spans)))
+        self._spans += new
+        self._written_s = time.monotonic()
+        if new:
+            self._folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, self._rows())
+
+    def _rows(self) -> list[dict[str, Any]]:
+        usd = self._spending.usd_per_gang_hour
+        first_s = min(span.started_s for span in self._spans)
+        return [
+            {
+                **vars(span),
+                "started_s": span.started_s - first_s,
+                "ended_s": span.ended_s - first_s,
+                "cost_usd": None if usd is None else time_usd(span.seconds, usd),
+            }
+            for span in self._spans
+        ]

@@ -1,0 +1,71 @@
+import pyarrow as pa
+import pytest
+from fake_run import fake_trial, write_run
+from rich.console import Console
+
+from analysis.ledger import sum_ledger
+from analysis.load import load_run
+from analysis.records import LEDGER_KINDS, LEDGER_SCHEMA
+from analysis.report import write_report
+
+
+def span(kind, started_s, ended_s, trial_id=None, cost_usd=None, gang=0):
+    return {
+        "gang": gang, "generation": 1, "kind": kind, "trial_id": trial_id,
+        "started_s": started_s, "ended_s": ended_s, "cost_usd": cost_usd,
+    }  # fmt: skip
+
+
+SPANS = [
+    span("start_up", 0.0, 10.0),
+    span("training", 10.0, 40.0, "a"),
+    span("training", 40.0, 45.0, "b"),
+    span("start_up", 0.0, 15.0, gang=1),
+    span("lost", 15.0, 55.0, gang=1),
+]
+
+
+def table(spans):
+    return pa.Table.from_pylist(spans, schema=LEDGER_SCHEMA)
+
+
+def test_kinds_are_summed_in_the_order_in_which_they_come():
+    sums = sum_ledger(table(SPANS))
+    assert [(entry.kind, entry.seconds) for entry in sums] == [
+        ("start_up", 25.0), ("training", 35.0), ("lost", 40.0),
+    ]  # fmt: skip
+    assert [entry.fraction for entry in sums] == [0.25, 0.35, 0.4]
+    assert {entry.cost_usd for entry in sums} == {None}
+
+
+def test_money_is_summed_where_there_is_a_price():
+    priced = [{**row, "cost_usd": row["ended_s"] - row["started_s"]} for row in SPANS]
+    assert [entry.cost_usd for entry in sum_ledger(table(priced))] == [25.0, 35.0, 40.0]
+
+
+def test_an_empty_ledger_has_no_sums():
+    assert sum_ledger(LEDGER_SCHEMA.empty_table()) == []
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(ValueError, match="got 'naps'; read this run with the version"):
+        sum_ledger(table([span("naps", 0.0, 1.0)]))
+
+
+def report(folder, **files):
+    console = Console(width=100, record=True)
+    write_report(write_run(folder / "run", [fake_trial("a")], **files), console)
+    return console.export_text()
+
+
+def test_the_report_shows_where_the_time_went(tmp_path):
+    shown = report(tmp_path, ledger=SPANS)
+    assert "Where the gangs' time went" in shown
+    assert "25.0%" in shown
+    assert LEDGER_KINDS["lost"][:20] in shown
+    assert "USD" not in shown.split("Where the gangs' time went")[1]
+
+
+def test_the_report_of_an_older_run_has_no_such_part(tmp_path):
+    assert load_run(write_run(tmp_path / "old", [fake_trial("a")])).ledger.num_rows == 0
+    assert "time went" not in report(tmp_path)

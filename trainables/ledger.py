@@ -1,0 +1,206 @@
+"""The ledger: what every second of every held gang went to. Pure: no Ray, no Torch.
+
+A gang is held from before it was placed until after its workers ended. What it does is a chain of
+spans: a span ends at the very reading of the clock at which the next begins. So the spans of a
+gang have no gaps and no overlaps, and their sum is what was held.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+SpanKind = Literal["start_up", "training", "examination", "idle", "lost", "end"]
+
+TRIAL_KINDS: Final = ("training", "lost")
+"""Kinds whose seconds are a trial's own, where a trial is named: its `gang_seconds`."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a gang did from one moment to another.
+
+    Attributes:
+        generation: of the gang, at the end of the span.
+        kind: `start_up`, before the gang was first ready; `training` and `examination`, of a
+            trial; `idle`; `lost`, work that was taken away, or waiting until the gang is there
+            again; `end`, since the workers were sent home.
+        trial_id: whose it is; None: overhead.
+        started_s: on the ledger's clock.
+        ended_s: on the ledger's clock; >= started_s.
+    """
+
+    gang: int
+    generation: int
+    kind: SpanKind
+    trial_id: str | None
+    started_s: float
+    ended_s: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.ended_s - self.started_s
+
+
+@dataclass
+class _Open:
+    """The span that a gang is in."""
+
+    kind: SpanKind
+    trial_id: str | None
+    generation: int
+    started_s: float
+    safe_s: float  # what was done before can't be lost any more
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What has been held up to a moment.
+
+    Attributes:
+        now_s: the moment, on the ledger's clock.
+        held_seconds: of all gangs together.
+        num_held: gangs that are held now.
+    """
+
+    now_s: float
+    held_seconds: float
+    num_held: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a sweep's gangs have come, for those who look on.
+
+    Attributes:
+        holding: so far.
+        is_spent: nothing runs, and nothing can be paid any more.
+        idle_seconds: of all gangs, between and around leases.
+        num_leases: given so far.
+        num_spans: that have ended.
+    """
+
+    holding: Holding
+    is_spent: bool
+    idle_seconds: float
+    num_leases: int
+    num_spans: int
+
+
+@dataclass
+class Account:
+    """Sums of spans.
+
+    Attributes:
+        held_seconds: of all gangs; the sum of `by_kind`.
+        by_kind: seconds by kind.
+        by_trial: seconds of `TRIAL_KINDS` by trial.
+        lost_by_trial: the part of them that was lost.
+    """
+
+    held_seconds: float = 0.0
+    by_kind: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    by_trial: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    lost_by_trial: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def add(self, span: Span) -> None:
+        """Add a span's seconds."""
+        self.held_seconds += span.seconds
+        self.by_kind[span.kind] += span.seconds
+        if span.trial_id is not None and span.kind in TRIAL_KINDS:
+            self.by_trial[span.trial_id] += span.seconds
+            if span.kind == "lost":
+                self.lost_by_trial[span.trial_id] += span.seconds
+
+
+class Ledger:
+    """Spans of gangs, all held from the start.
+
+    Args:
+        num_gangs: of the sweep.
+        clock: seconds, monotonic.
+        held_from_s: when the gangs were asked for, on that clock; None: now.
+    """
+
+    def __init__(
+        self, num_gangs: int, clock: Callable[[], float], held_from_s: float | None = None
+    ) -> None:
+        self._clock = clock
+        start_s = clock() if held_from_s is None else held_from_s
+        self._open: dict[int, _Open] = {
+            gang: _Open("start_up", None, 0, start_s, start_s) for gang in range(num_gangs)
+        }
+        self.spans: list[Span] = []
+        self._closed = Account()
+
+    def turn_to(self, gang: int, kind: SpanKind, trial_id: str | None, generation: int) -> None:
+        """Say what a gang does from now on; nothing changes if it does so already."""
+        span = self._open.get(gang)
+        if span is None:
+            return  # its workers have ended
+        if (span.kind, span.trial_id) == (kind, trial_id):
+            span.generation = generation
+            return
+        now_s = self._clock()
+        self._end(gang, span, now_s)
+        self._open[gang] = _Open(kind, trial_id, generation, now_s, now_s)
+
+    def mark_saved(self, gang: int) -> None:
+        """Say that what the gang has done so far can't be lost any more."""
+        if gang in self._open:
+            self._open[gang].safe_s = self._clock()
+
+    def lose(self, gang: int) -> None:
+        """Say that what the gang did since `mark_saved`, or since it began, was taken away.
+
+        Lost training stays the trial's. Lost examination is overhead: a trial's cost is that of
+        its training, and was settled before.
+        """
+        span = self._open.get(gang)
+        if span is None or span.kind not in ("training", "examination"):
+            return
+        self._end(gang, span, span.safe_s)
+        span.started_s = span.safe_s
+        span.trial_id = span.trial_id if span.kind == "training" else None
+        span.kind = "lost"
+
+    def close(self, gang: int) -> None:
+        """Say that the workers of a gang have ended."""
+        span = self._open.pop(gang, None)
+        if span is not None:
+            self._end(gang, span, self._clock())
+
+    def holding(self) -> Holding:
+        """Return what has been held so far."""
+        now_s = self._clock()
+        held = sum(now_s - span.started_s for span in self._open.values())
+        return Holding(now_s, self._closed.held_seconds + held, len(self._open))
+
+    def account(self) -> Account:
+        """Return the sums so far, open spans included."""
+        account, now_s = Account(self._closed.held_seconds), self._clock()
+        for name in ("by_kind", "by_trial", "lost_by_trial"):
+            getattr(account, name).update(getattr(self._closed, name))
+        for gang, span in self._open.items():
+            account.add(self._span(gang, span, now_s))
+        return account
+
+    def seconds_of(self, trial_id: str) -> float:
+        """Return a trial's own seconds so far."""
+        seconds = self._closed.by_trial.get(trial_id, 0.0)
+        for span in self._open.values():
+            if span.trial_id == trial_id and span.kind in TRIAL_KINDS:
+                seconds += self._clock() - span.started_s
+        return seconds
+
+    def _end(self, gang: int, span: _Open, now_s: float) -> None:
+        if now_s > span.started_s:
+            ended = self._span(gang, span, now_s)
+            self.spans.append(ended)
+            self._closed.add(ended)
+
+    def _span(self, gang: int, span: _Open, now_s: float) -> Span:
+        return Span(gang, span.generation, span.kind, span.trial_id, span.started_s, now_s)
