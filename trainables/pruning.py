@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import importlib.util
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +71,14 @@ def prune(model: nn.Module, example: Tensor, fraction: float) -> nn.Module:
         expected = pruned(example).shape
     kept = _kept_layers(pruned)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), warnings.catch_warnings():
+            # The library would guess which of their dimensions are channels.
+            warnings.filterwarnings("error", message="Unwrapped parameters")
             _remove_channels(pruned, example, fraction, kept)
         with torch.no_grad():
             found = pruned(example).shape
+    except UserWarning as warning:
+        raise _refusal(model, "it has parameters of its own beside its layers'") from warning
     except Exception as error:  # whatever the library, or a model cut wrongly, may raise
         raise _refusal(model, str(error).strip().partition("\n")[0]) from error
     if found != expected:

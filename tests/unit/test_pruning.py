@@ -150,7 +150,7 @@ def test_fraction_has_bounds(fraction):
 @pytest.mark.parametrize(
     ("name", "fraction", "why"),
     [
-        ("keras_cnn", 0.5, r"KerasModule \(it has nothing to remove a fraction of 0.5 from\)"),
+        ("keras_cnn", 0.5, r"KerasModule \(it has parameters of its own beside its layers'\)"),
         ("small_cnn", 0.95, r"SmallCNN \(it has nothing to remove a fraction of 0.95 from\)"),
         ("torchvision:vit_b_16", 0.5, r"VisionTransformer \(MultiheadAttention has channels"),
         ("torchvision:swin_t", 0.5, r"SwinTransformer \(ShiftedWindowAttention has channels"),
