@@ -181,6 +181,8 @@ LATENCY_SCHEMA = pa.schema(
         pa.field("device", pa.string(), nullable=False),
         pa.field("versions", pa.string()),  # of Torch and the runtime's packages
         pa.field("trial_id", pa.string()),  # whose trained weights were measured; null: random ones
+        pa.field("compression", pa.string()),  # "pruned 0.5": of each layer's channels; or null
+        pa.field("num_parameters", pa.int64()),  # of what was measured
         pa.field(
             "latency_ms", pa.float64()
         ),  # of the shortest call, as on a quiet host: to rank by

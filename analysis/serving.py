@@ -23,6 +23,9 @@ class Shipped:
     """A finalist as it would be shipped: measured after the search, from its trained weights."""
 
     trial_id: str
+    compression: str | None
+    """What was done to the model, as `pruned 0.5`; None: it is as it was trained."""
+    num_parameters: int | None
     runtime: str
     precision: str
     status: str
@@ -34,12 +37,13 @@ class Shipped:
     low_ms: float | None
     high_ms: float | None
     rank_before: int | None
-    """By latency among the finalists, from 1; None where a figure of either time is not exact."""
+    """By latency among the finalists, from 1; None where a figure of either time is not exact, and
+    for compressed ones."""
     rank: int | None
     accuracy: float | None
     """Of the artefact, on samples of the validation part."""
     fp32_accuracy: float | None
-    """Of eager fp32, on the same."""
+    """Of eager fp32, on the same; of the compressed model, where it is that."""
     agreement_fraction: float | None
     slo: str | None
     """meets, misses or undecided; None without an SLO."""
@@ -68,7 +72,7 @@ class ServingReport:
         by_status: trials by what their latency is, but for exact ones.
         by_runtime: trials that were measured in another runtime than the sweep's.
         num_evaluated: samples of the validation part that accuracies are of; None: not recorded.
-        shipped: finalists, in the order in which they were measured.
+        shipped: finalists, each followed by what it was compressed to.
     """
 
     words: str | None
@@ -149,27 +153,34 @@ def _shipped(
         if row["trial_id"] is None and row["status"] == "exact"
     }
     mine = [row for row in rows if row["trial_id"] is not None]
-    _check([row["trial_id"] for row in mine], architectures)
+    _check([(row["trial_id"], row["compression"]) for row in mine], architectures)
+    order = list(dict.fromkeys(row["trial_id"] for row in mine))
+    mine.sort(key=lambda row: (order.index(row["trial_id"]), row["compression"] or ""))
     pairs = {
         row["trial_id"]: (before[key], row["latency_ms"])
         for row in mine
         if row["status"] == "exact"
+        and row["compression"] is None
         and (key := (architectures[row["trial_id"]], row["runtime"])) in before
     }
     ranks = [_ranks({t: pair[i] for t, pair in pairs.items()}) for i in (0, 1)]
     return tuple(
         Shipped(
             trial_id=row["trial_id"],
+            compression=row["compression"],
+            num_parameters=row["num_parameters"],
             runtime=row["runtime"],
             precision=row["precision"],
             status=row["status"],
             reason=row["reason"],
-            before_ms=before.get((architectures[row["trial_id"]], row["runtime"])),
+            before_ms=before.get((architectures[row["trial_id"]], row["runtime"]))
+            if row["compression"] is None
+            else None,
             latency_ms=row["latency_ms"],
             low_ms=row["latency_low_ms"],
             high_ms=row["latency_high_ms"],
-            rank_before=ranks[0].get(row["trial_id"]),
-            rank=ranks[1].get(row["trial_id"]),
+            rank_before=None if row["compression"] else ranks[0].get(row["trial_id"]),
+            rank=None if row["compression"] else ranks[1].get(row["trial_id"]),
             accuracy=row["accuracy"],
             fp32_accuracy=row["fp32_accuracy"],
             agreement_fraction=row["agreement_fraction"],
@@ -200,10 +211,11 @@ def _judge(row: Mapping[str, Any], slo_ms: float | None, percentile: int | None)
     return "meets" if high_ms <= slo_ms else "undecided"
 
 
-def _check(trial_ids: Sequence[str], known: Mapping[str, Any]) -> None:
-    for index, trial_id in enumerate(trial_ids):
+def _check(keys: Sequence[tuple[str, str | None]], known: Mapping[str, Any]) -> None:
+    """Check that each pair of trial and compression is there once."""
+    for index, (trial_id, compression) in enumerate(keys):
         rule = "that of a trial once" if trial_id in known else f"a trial of {TRIALS_FILE}"
-        if trial_id not in known or trial_id in trial_ids[:index]:
+        if trial_id not in known or (trial_id, compression) in keys[:index]:
             raise RunError(
                 f"trial_id in {LATENCY_FILE} must be {rule}, got {trial_id!r}; copy the file again "
                 "from where the sweep wrote it"

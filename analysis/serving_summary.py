@@ -39,9 +39,10 @@ def print_shipped(serving: ServingReport, console: Console) -> None:
         return
     console.print()
     say(console, "Finalists as they would be shipped", style="bold")
+    before = Column("latency before training (ms)", [_figure(one.before_ms) for one in shipped])
     fixed = [
-        Column("trial", [printable(one.trial_id) for one in shipped], is_text=True),
-        Column("latency before training (ms)", [_figure(one.before_ms) for one in shipped]),
+        Column("trial", _row_names(shipped), is_text=True),
+        before,
         Column("latency after (ms)", [_latency(one) for one in shipped]),
         Column("rank by latency", [_rank(one) for one in shipped]),
         fraction_column("accuracy", [one.accuracy for one in shipped]),
@@ -52,6 +53,9 @@ def print_shipped(serving: ServingReport, console: Console) -> None:
         fraction_column("agreement", [one.agreement_fraction for one in shipped]),
         Column("interval (ms)", [_interval(one) for one in shipped]),
     ]
+    if any(one.compression for one in shipped):
+        fixed[1] = Column("parameters", [_count(one.num_parameters) for one in shipped])
+        optional.insert(0, before)
     print_columns(fixed, optional, [""] * len(shipped), console)
     _print_notes(serving, console)
 
@@ -66,9 +70,16 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
         f"{samples}the validation part. To be shipped: at most {100 * MAX_LOST_FRACTION:g} point "
         f"lost and {MIN_AGREEMENT_FRACTION:.0%} of the classes those of eager fp32.",
     )
+    if any(one.compression for one in serving.shipped):
+        say(
+            console,
+            "Pruned: that part of each layer's channels was removed, and the rest trained a "
+            "little. Its accuracy of eager fp32 is that of the pruned model: compare with the "
+            "finalist's own.",
+        )
     for one in serving.shipped:
         if one.status != "exact":
-            say(console, f"{one.trial_id}: {one.status}: {one.reason}", style="yellow")
+            say(console, f"{_name(one)}: {one.status}: {one.reason}", style="yellow")
     moved = [one for one in serving.shipped if one.rank != one.rank_before]
     if moved:
         changes = ", ".join(f"{one.trial_id} {_rank(one)}" for one in moved)
@@ -78,6 +89,23 @@ def _print_notes(serving: ServingReport, console: Console) -> None:
 def _names(trial_ids: Sequence[str]) -> str:
     rest = len(trial_ids) - MAX_NAMES
     return ", ".join(trial_ids[:MAX_NAMES]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _row_names(shipped: Sequence[Shipped]) -> list[str]:
+    """Return names of which a compressed model's is short below its finalist's row."""
+    above = [None, *(one.trial_id for one in shipped)]
+    return [
+        one.compression if one.compression and one.trial_id == above[index] else _name(one)
+        for index, one in enumerate(shipped)
+    ]
+
+
+def _name(one: Shipped) -> str:
+    return printable(f"{one.trial_id} {one.compression}" if one.compression else one.trial_id)
+
+
+def _count(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _figure(value: float | None) -> str:

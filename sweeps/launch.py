@@ -29,6 +29,7 @@ from analysis.records import (
 from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
+from sweeps.compression import check_prunable, prune_finalists
 from sweeps.draw import DrawnTrial, draw_trials, tell_refusals
 from sweeps.finalists import (
     attribution_rows,
@@ -46,7 +47,7 @@ from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
-from sweeps.shipping import finalist_limits, measure_finalists
+from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.spending import Spending, make_spending, price_of
@@ -168,6 +169,8 @@ def _prepare(
     plan = plan_sweep(spec, gangs, data, limit)
     if spec.address is None:
         check_hardware(plan)  # a cluster's workers aren't the machine that we run on
+    if spec.compress_fraction is not None:
+        check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
     trials = draw_trials(plan, architectures.refusal)
     with console.status("timing a few steps of every architecture"):
@@ -358,7 +361,7 @@ def _examine(
 def _measure_finalists(
     sweep: _Sweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
 ) -> None:
-    """Measure the latency of the finalists' trained weights, and write it down."""
+    """Measure the latency of the finalists' trained weights, pruned too if asked for."""
     if not finalists or not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
         return
     latencies = sweep.architectures.latencies
@@ -366,20 +369,30 @@ def _measure_finalists(
         machine = latencies.target.machine
         shown.print(f"finalists are not measured again: that must be done on {machine}")
         return
+    subjects = [subject_of(trial, sweep.folder.locate) for trial in finalists]
+    fraction = sweep.plan.spec.compress_fraction
+    if fraction is not None:
+        subjects += prune_finalists(
+            finalists,
+            sweep.data,
+            fraction,
+            locate=sweep.folder.locate,
+            is_stopping=stop.is_set,
+            tell=lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True),
+        )
     latencies.progress.show_on(shown)
     try:
         failures = measure_finalists(
-            finalists,
+            subjects,
             latencies,
             shipping_samples(sweep.data),
             finalist_limits(sweep.plan.spec.finalist_latency_seconds),
-            locate=sweep.folder.locate,
             is_stopping=stop.is_set,
         )
     finally:
         latencies.progress.end()
-    for trial_id, why in failures.items():
-        shown.print(f"{trial_id} was not measured again: {why}", markup=False)
+    for name, why in failures.items():
+        shown.print(f"{name} was not measured again: {why}", markup=False)
     sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())
 
 

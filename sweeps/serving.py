@@ -88,6 +88,11 @@ def target_of(spec: SweepSpec) -> Target:
         num_threads=spec.latency_threads,
         device="cpu" if machine else spec.latency_device,
     )
+    if machine is not None and spec.compress_fraction is not None:
+        raise InputError(
+            "--compress-fraction must be left out with --latency-device of another machine, where "
+            f"finalists can't be measured, got {spec.compress_fraction:g}; leave it out"
+        )
     if spec.fallback_runtime == spec.runtime:
         raise InputError(
             f"--fallback-runtime must be another than --runtime, got {spec.runtime} for both; "

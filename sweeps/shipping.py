@@ -21,39 +21,46 @@ def finalist_limits(seconds: float) -> Limits:
     return Limits(min(MIN_TIME_S, seconds / MAX_TRIES), seconds / MAX_TRIES)
 
 
+def subject_of(trial: TrialRecord, locate: Callable[[str], str]) -> Subject:
+    """Return what is measured of a finalist.
+
+    Args:
+        trial: with a checkpoint.
+        locate: from a checkpoint as recorded to its location.
+    """
+    assert trial.checkpoint is not None
+    return Subject(TrialConfig.from_dict(trial.config), locate(trial.checkpoint), trial.trial_id)
+
+
 def measure_finalists(
-    finalists: Sequence[TrialRecord],
+    subjects: Sequence[Subject],
     latencies: Latencies,
     samples: Samples,
     limits: Limits,
     *,
-    locate: Callable[[str], str],
     is_stopping: Callable[[], bool],
 ) -> dict[str, str]:
     """Measure each finalist in the runtime and precision that its architecture was measured in.
 
     Args:
-        finalists: with a checkpoint; no gang may be at work.
+        subjects: of finalists, pruned or not; no gang may be at work.
         latencies: of their architectures; takes the figures in.
         samples: of the train part for int8, of the validation part for the accuracy.
         limits: of the time.
-        locate: from a checkpoint as recorded to its location.
         is_stopping: says whether those that haven't begun shall be left out.
 
     Returns:
-        Why some were not measured, by trial.
+        Why some were not measured, by what they are.
     """
-    latencies.progress.begin("latencies of trained weights", len(finalists))
+    latencies.progress.begin("latencies of trained weights", len(subjects))
     failures: dict[str, str] = {}
-    for trial in finalists:
+    for subject in subjects:
+        name = f"{subject.trial_id}{' pruned' if subject.pruned_fraction else ''}"
         if is_stopping():
-            failures[trial.trial_id] = "the sweep was interrupted"
+            failures[name] = "the sweep was interrupted"
             continue
-        assert trial.checkpoint is not None
-        config = TrialConfig.from_dict(trial.config)
-        subject = Subject(config, locate(trial.checkpoint), trial.trial_id)
         try:
             latencies.measure_trained(subject, samples, limits)
         except LatencyError as error:
-            failures[trial.trial_id] = str(error)
+            failures[name] = str(error)
     return failures

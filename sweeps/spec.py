@@ -135,6 +135,9 @@ class SweepSpec:
     """Test images on which finalists meet noise, blur, attacks [samples]; 0: none."""
     finalist_latency_seconds: float = 60.0
     """Time to measure the latency of a finalist's trained weights, at most [s]; 0: not measured."""
+    compress_fraction: float | None = None
+    """Also prune each finalist by this part of its channels, train what is left for a quarter of
+    the epochs, and measure that beside it; None: not."""
     attribution_samples: int = 4
     """Test samples of which attribution maps are made for finalists [samples]; 0: none."""
 
@@ -170,6 +173,7 @@ class SweepSpec:
         for name in ("finalists", "robustness_samples", "attribution_samples",
                      "finalist_latency_seconds"):  # fmt: skip
             _require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
+        _require("compress_fraction", self.compress_fraction, "> 0 and < 1", lambda f: 0 < f < 1)
         _require("seed", self.seed, ">= 0", lambda value: value >= 0)
         _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
         for name in ("models", "widths", "objectives", "space"):
@@ -179,7 +183,18 @@ class SweepSpec:
                 f"--storage must be a folder or URI without a query, got {self.storage}; set "
                 "endpoints in the environment (AWS_ENDPOINT_URL)"
             )
+        self._check_compression()
         self._check_objectives(self.objectives or ())
+
+    def _check_compression(self) -> None:
+        """Check that finalists which shall be pruned are measured at all."""
+        is_measured = self.finalists and self.finalist_latency_seconds
+        if self.compress_fraction is not None and not is_measured:
+            raise InputError(
+                "--compress-fraction must be left out where no finalist is measured, got "
+                f"{self.compress_fraction:g} with --finalists {self.finalists} and "
+                f"--finalist-latency-seconds {self.finalist_latency_seconds:g}; raise those"
+            )
 
     def _check_objectives(self, objectives: tuple[str, ...]) -> None:
         for index, text in enumerate(objectives):

@@ -60,6 +60,7 @@ class Training:
         data: on the worker's device.
         ranks: of the worker.
         state: to go on from, as `load_state_dict` takes it; no weights are drawn then.
+        model: to train in place of the config's own; is modified.
 
     Raises:
         InputError: if the config does not fit the data, the device or the number of workers.
@@ -71,6 +72,7 @@ class Training:
         data: DeviceData,
         ranks: Ranks,
         state: dict[str, Any] | None = None,
+        model: nn.Module | None = None,
     ) -> None:
         check_precision(config.precision, ranks.device)
         config.check_task(data.task)
@@ -87,7 +89,8 @@ class Training:
         self._memory_format = (
             torch.channels_last if config.is_channels_last else torch.contiguous_format
         )
-        model = self._draw_model() if state is None else self._empty_model()
+        if model is None:
+            model = self._draw_model() if state is None else self._empty_model()
         self.model: nn.Module = model.to(ranks.device, memory_format=self._memory_format)  # type: ignore[call-overload]
         self._trained_model = compile_model(self.model) if config.is_compiled else self.model
         self._optimizer = build_optimizer(self.model, config)

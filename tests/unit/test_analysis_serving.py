@@ -76,6 +76,19 @@ def test_a_fallbacks_figure_is_compared_with_the_fallbacks(make):
     assert (a.before_ms, a.latency_ms, a.runtime) == (4.0, 5.0, "eager")
 
 
+def test_what_a_finalist_was_pruned_to_stands_beside_it_and_is_not_ranked(make):
+    rows = [before("a", 1.0), before("b", 2.0), after("a", 3.0), after("b", 2.0)]
+    rows.append(after("a", 0.5, compression="pruned 0.5", num_parameters=250, accuracy=0.7))
+    shipped = gather_serving(make(latency=rows)).shipped
+    assert [(one.trial_id, one.compression) for one in shipped] == [
+        ("a", None), ("a", "pruned 0.5"), ("b", None),
+    ]  # fmt: skip
+    whole, pruned, other = shipped
+    assert (pruned.rank, pruned.rank_before, pruned.before_ms) == (None, None, None)
+    assert (pruned.latency_ms, pruned.num_parameters, pruned.accuracy) == (0.5, 250, 0.7)
+    assert (whole.rank, other.rank) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("accuracy", "fp32", "agreement", "is_accepted"),
     [
@@ -160,6 +173,21 @@ def test_the_report_says_what_was_measured_how_and_with_what_result(printed):
         "Ranks by latency that training changed: a 1 -> 2, b 2 -> 1",
     ):
         assert part in text
+
+
+def test_the_report_tells_pruned_ones_from_their_finalists(printed):
+    rows = [
+        after("a", 1.0, num_parameters=4000, accuracy=0.9, fp32_accuracy=0.9),
+        after("a", 0.4, num_parameters=1000, accuracy=0.8, compression="pruned 0.5"),
+        after("b", None, compression="pruned 0.5", status="failed", reason="operator x"),
+    ]
+    text = printed([A, B], rows, {"serving": fake_serving()}, width=160)
+    lines = [line.split() for line in text.splitlines()]
+    assert ["a", "4,000"] in [line[:2] for line in lines]
+    assert ["pruned", "0.5", "1,000"] in [line[:3] for line in lines]
+    assert ["b", "pruned", "0.5", "-"] in [line[:4] for line in lines]  # its finalist has no row
+    assert "b pruned 0.5: failed: operator x" in text
+    assert "Pruned: that part of each layer's channels" in text
 
 
 def test_what_failed_says_why(printed):

@@ -1,23 +1,27 @@
+import io
 import json
 import subprocess
 
+import numpy as np
 import pytest
+from sample_data import random_data
 
 from analysis.records import LATENCY_SCHEMA
 from trainables.errors import InputError
-from trainables.latency import RUNTIMES, LatencyError, RuntimeEntry
+from trainables.latency import RUNTIMES, Extra, LatencyError, RuntimeEntry
 from trainables.latency.blocks import Limits
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import device_name, runtime_versions
-from trainables.latency.measure import Subject, measure_all
-from trainables.latency.nominal import keep_nominal_ms, read_nominal_ms
+from trainables.latency.measure import Samples, Subject, measure_all
+from trainables.latency.nominal import Nominal, keep_nominal
 from trainables.latency.serving import Serving, check_serving
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
-TASK = Task(kind="image", input_shape=(1, 8, 8), num_classes=10)
-SMALL = TrialConfig(width=4)
+TASK = Task(kind="image", input_shape=(1, 8, 8), num_classes=3)
+SMALL = TrialConfig(model="small_cnn", width=4)
+SHORT = Limits(min_time_s=0.1, time_limit_s=0.3)
 
 
 def test_a_figure_is_a_row_of_the_latency_table():
@@ -25,34 +29,48 @@ def test_a_figure_is_a_row_of_the_latency_table():
 
 
 @pytest.fixture
-def cache_folder(tmp_path, monkeypatch):
+def quiet_host(tmp_path, monkeypatch):
+    """A host whose references were timed: their times are as short as can be."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    keep_nominal(Nominal(1e-3, 1e-3), 1)
 
 
-def test_fresh_process_measures_each_architecture(cache_folder):
-    keep_nominal_ms(1, 2.0)
-    configs = [SMALL, TrialConfig(width=4, model="resnet20")]
+def test_fresh_processes_measure_each_model_and_one_that_cannot_run_stops_no_other(quiet_host):
+    data = random_data()
+    placed = data.val.inputs.astype(np.float32) / 255
+    samples = Samples(placed, placed, data.val.labels)
+    configs = [SMALL, TrialConfig(model="vit", width=8, heads=2, patch_px=3), SMALL]
     told = []
     figures = measure_all(
         [Subject(config) for config in configs],
         TASK,
-        Serving(),
-        limits=Limits(min_time_s=0.1, time_limit_s=0.3),
+        Serving(batch_size=2),
+        samples=samples,
+        limits=SHORT,
         on_figure=told.append,
     )
     assert told == figures
-    for figure, config in zip(figures, configs, strict=True):
-        assert figure.architecture == architecture_fingerprint(config, TASK)
-        assert json.loads(figure.description)["model"] == config.model
-        assert 0 < figure.p50_low_ms <= figure.p50_ms <= figure.p50_high_ms
-        assert (figure.p95_ms is None) == (figure.tail_reason is not None)
-        assert figure.num_samples >= 5
-        assert (figure.device, figure.versions) == (device_name(), runtime_versions("eager"))
-        assert 0 < figure.min_ms <= figure.p50_ms
-        assert figure.latency_ms == pytest.approx(2.0 * figure.min_ms / figure.reference_min_ms)
-        assert (figure.status == "exact") == (figure.reason is None)
-    small, large = figures
-    assert small.latency_ms < large.latency_ms
+    small, failed, again = figures
+    assert failed.status == "failed"
+    assert "patch_px" in failed.reason
+    assert failed.latency_ms is None
+    assert small.architecture == again.architecture == architecture_fingerprint(SMALL, TASK)
+    assert json.loads(small.description)["model"] == "small_cnn"
+    assert (small.device, small.versions) == (device_name(), runtime_versions("eager"))
+    assert 0 < small.p50_low_ms <= small.p50_ms <= small.p50_high_ms
+    assert 0 < small.latency_low_ms <= small.latency_ms <= small.latency_high_ms
+    assert (small.p95_ms is None) == (small.tail_reason is not None)
+    assert small.num_samples >= 5
+    assert 0 < small.min_ms <= small.p50_ms
+    assert small.latency_ms == pytest.approx(1e-3 * small.reference_ratio)
+    assert (small.status == "exact") == (small.reason is None)
+    assert small.throughput_per_s == pytest.approx(2000 / small.latency_ms)
+    assert small.max_difference < 1e-4
+    assert small.agreement_fraction == 1.0
+    # The same weights and the same samples, whichever process computes.
+    assert small.accuracy == small.fp32_accuracy == again.accuracy
+    assert small.cold_start_ms > 0
+    assert small.artefact_bytes > 4 * small.num_parameters > 0
 
 
 @pytest.mark.parametrize(
@@ -71,6 +89,12 @@ def test_what_this_host_cannot_serve_is_refused(options, message):
         check_serving(Serving(**options))
 
 
+def test_a_processor_without_bf16_refuses_it(monkeypatch):
+    monkeypatch.setattr("trainables.latency.serving.cpu_has_bf16", lambda: False)
+    with pytest.raises(InputError, match=r"got bf16 on .*, which has neither AVX512-BF16 nor AMX"):
+        check_serving(Serving(precision="bf16"))
+
+
 @pytest.mark.parametrize(
     ("limits", "message"),
     [
@@ -83,42 +107,54 @@ def test_limits_that_make_no_sense_are_refused(limits, message):
         measure_all([Subject(SMALL)], TASK, Serving(), limits=limits)
 
 
-def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_it(monkeypatch):
-    entry = RuntimeEntry("no_such_module:Abacus", extra="wood", modules=("json", "no_such_module"))
+@pytest.mark.parametrize(
+    ("precision", "missing", "extra"),
+    [("fp32", "no_such_module", "wood"), ("int8", "no_such_module, no_beads", "wood")],
+)
+def test_a_runtime_that_is_not_installed_is_refused_with_the_line_that_installs_it(
+    monkeypatch, precision, missing, extra
+):
+    entry = RuntimeEntry(
+        "no_such_module:Abacus",
+        {"cpu": ("fp32", "int8")},
+        Extra("wood", ("json", *missing.split(", "))),
+        Extra("beads", ("no_beads",)),
+    )
     monkeypatch.setitem(RUNTIMES, "abacus", entry)
     with pytest.raises(InputError) as caught:
-        check_serving(Serving(runtime="abacus"))
+        check_serving(Serving(runtime="abacus", precision=precision))
     assert str(caught.value) == (
-        "runtime must be one that is installed, got 'abacus' without no_such_module; "
-        "run: pip install 'paretune[wood]'"
+        f"runtime must be one that is installed, got 'abacus' without {missing}; "
+        f"run: pip install 'paretune[{extra}]'"
     )
 
 
-def test_the_nominal_time_is_measured_once_and_kept_if_it_was_stable(cache_folder, monkeypatch):
-    requests = []
+class FakeServer:
+    """Stands in for the process that measures: its log, its replies, its exit code."""
 
-    def run(command, **options):
-        request = json.loads(options["input"])
-        requests.append(request)
-        found = {"figures": []} if "subjects" in request else nominal
-        return subprocess.CompletedProcess(command, 0, stdout=json.dumps(found))
+    def __init__(self, log="", replies="", exit_code=0):
+        self.stdin, self.stdout = io.StringIO(), io.StringIO(replies)
+        self._log, self._exit_code = log, exit_code
 
-    monkeypatch.setattr(subprocess, "run", run)
-    for is_stable, num_requests in ((False, 2), (True, 2), (True, 1)):
-        requests.clear()
-        nominal = {"reference_ms": 2.0, "is_stable": is_stable}
-        measure_all([Subject(SMALL)], TASK, Serving())
-        assert len(requests) == num_requests
-        assert requests[-1]["nominal"] == nominal
-        assert read_nominal_ms(1) == (2.0 if is_stable else None)
+    def __call__(self, command, *, stderr, **_):
+        stderr.write(self._log)
+        return self
+
+    def wait(self):
+        return self._exit_code
+
+    def kill(self):
+        pass
 
 
-def test_a_process_that_breaks_is_an_error(cache_folder, monkeypatch):
-    keep_nominal_ms(1, 2.0)
-
-    def run(command, **options):
-        raise subprocess.CalledProcessError(1, command, stderr="first\nout of memory\n")
-
-    monkeypatch.setattr(subprocess, "run", run)
-    with pytest.raises(LatencyError, match="measuring latencies failed: out of memory"):
+@pytest.mark.parametrize(
+    ("server", "message"),
+    [
+        (FakeServer("first\nout of memory\n", exit_code=1), "failed: out of memory"),
+        (FakeServer(exit_code=-9), "failed: exit status -9"),
+    ],
+)
+def test_a_process_that_breaks_is_an_error(monkeypatch, server, message):
+    monkeypatch.setattr(subprocess, "Popen", server)
+    with pytest.raises(LatencyError, match=f"measuring latencies {message}"):
         measure_all([Subject(SMALL)], TASK, Serving())

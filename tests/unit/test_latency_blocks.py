@@ -102,7 +102,7 @@ def test_processes_are_pooled_and_stay_as_they_are():
 
 
 def test_three_processes_share_the_time():
-    assert Limits(0.6, 9.0).of_process() == {"min_time_s": pytest.approx(0.2), "time_limit_s": 3.0}
+    assert Limits(0.6, 9.0).of_process() == (pytest.approx(0.2), 3.0)
 
 
 def test_a_call_that_sleeps_takes_wall_time_and_no_cpu_time():

@@ -50,6 +50,7 @@ FLAGS = {
     "finalists": ("5", 5),
     "robustness_samples": ("0", 0),
     "attribution_samples": ("8", 8),
+    "compress_fraction": ("0.5", 0.5),
     "instance": ("g6.xlarge", "g6.xlarge"),
     "prices": ("mine.toml", "mine.toml"),
     "spot": ("", True),
@@ -114,6 +115,8 @@ WRONG = [
     ) for value, got in (("0", "0.0"), ("-1", "-1.0"), ("nan", "nan"))),
     ("gpus_per_worker", "-1", "must be >= 0, got -1.0"),
     ("gpus_per_worker", "nan", "must be >= 0, got nan"),
+    ("compress_fraction", "1", "must be > 0 and < 1, got 1.0"),
+    ("compress_fraction", "nan", "must be > 0 and < 1, got nan"),
     ("seed", "-1", "must be >= 0, got -1"),
     ("reduction_factor", "1", "must be >= 2, got 1"),
 ]  # fmt: skip
@@ -138,6 +141,10 @@ def test_a_number_out_of_its_bounds_is_named(name, value, message):
         (["--latency-percentile", "98"], ["--latency-percentile", "98", "99"]),
         (["--epochs", "0"], ["--epochs must be >= 1, got 0; "]),
         (["--objectives"], ["--objectives must be at least one"]),
+        (
+            ["--compress-fraction", "0.5", "--finalists", "0"],
+            ["--compress-fraction must be left out where no finalist is measured, got 0.5 with"],
+        ),
         (["--objectives", "speed:max"], ["--objectives must be", "'speed'; ", "val_accuracy"]),
         (["--objectives", "val_loss"], ["column:max or column:min, got 'val_loss'; "]),
         (["--objectives", "val_loss:down"], ["got 'val_loss:down'; write val_loss:max"]),

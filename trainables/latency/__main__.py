@@ -106,9 +106,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, help="JSON or Parquet file for the figures")
     parser.add_argument("--trial", nargs="+", default=[], help="of the run; default: its front")
-    parser.add_argument(
-        "--pruned-fraction", type=float, default=0.0, help="of a trial's channels, removed first"
-    )
     parser.add_argument("--data-dir", help="where the run's data lie, if they moved")
     parser.add_argument(
         "--samples",
@@ -121,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 def _figures(asked: argparse.Namespace, servings: Sequence[Serving]) -> Iterator[LatencyFigure]:
     limits = Limits(asked.min_time_s, max(10.0, 2 * asked.min_time_s))
     if asked.model.suffix == ".onnx":
-        _refuse(asked, "an ONNX file", ("trial", "pruned_fraction", "data_dir"))
+        _refuse(asked, "an ONNX file", ("trial", "data_dir"))
         samples = None if asked.samples is None else _read_samples(asked.samples)
         for serving in servings:
             yield measure_onnx(asked.model, serving, samples=samples, limits=limits)
@@ -131,10 +128,7 @@ def _figures(asked: argparse.Namespace, servings: Sequence[Serving]) -> Iterator
 
     _refuse(asked, "a run, which has its own", ("samples",))
     run = read_run(asked.model)
-    subjects = [
-        subject._replace(pruned_fraction=asked.pruned_fraction)
-        for subject in run.subjects(asked.trial)
-    ]
+    subjects = run.subjects(asked.trial)
     data = run.load_data(asked.data_dir)
     samples = shipping_samples(data)
     for serving in servings:

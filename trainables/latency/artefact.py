@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +21,12 @@ from trainables.latency.outputs import Logits, compare
 from trainables.latency.protocol import OnnxConverter, Recipe, Runner, open_runtime
 from trainables.latency.reference import reference_calls
 from trainables.latency.serving import Serving
-from trainables.models import architecture_fingerprint, create_model, describe_architecture
+from trainables.models import (
+    architecture_fingerprint,
+    count_parameters,
+    create_model,
+    describe_architecture,
+)
 from trainables.models.example import example_inputs
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
@@ -38,12 +44,10 @@ def identify(job: Job) -> tuple[str, str]:
     config = TrialConfig.from_dict(job.subject["config"])
     fingerprint = architecture_fingerprint(config, job.task)
     description = describe_architecture(config, job.task)
-    pruned_fraction = job.subject["pruned_fraction"]
-    if not pruned_fraction:
+    if job.compression is None:
         return fingerprint, description
-    text = f"{fingerprint} pruned by {pruned_fraction}"
-    described = {**json.loads(description), "pruned_fraction": pruned_fraction}
-    return hashlib.sha256(text.encode()).hexdigest()[:16], json.dumps(described, sort_keys=True)
+    text = f"{fingerprint} {job.compression}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16], description
 
 
 def build(job: Job) -> dict[str, Any]:
@@ -59,27 +63,28 @@ def build(job: Job) -> dict[str, Any]:
     _set_threads(job.serving)
     torch.manual_seed(0)
     job.artefact_folder.mkdir()
-    expected = _convert(job) if job.task is None else _build(job, job.task)
+    found: dict[str, Any] = {}
+    if job.task is None:
+        expected = _convert(job)
+    else:
+        model = create_subject(job.subject, job.task)
+        found["num_parameters"] = count_parameters(model)
+        expected = _build(job, job.task, model.requires_grad_(False))
     job.save_expected(expected)
-    found: dict[str, Any] = {"artefact_bytes": _size(job.artefact_folder)}
+    found["artefact_bytes"] = _size(job.artefact_folder)
     if "evaluation_logits" in expected:
         found["fp32_accuracy"] = _accuracy(expected["evaluation_logits"], job.load_samples())
     return found
 
 
-def _build(job: Job, task: Task) -> Arrays:
+def _build(job: Job, task: Task, model: nn.Module) -> Arrays:
     """Build the artefact of a model; return what eager fp32 computes of it."""
-    samples, model = job.load_samples(), _create(job, task)
+    samples = job.load_samples()
     example = example_inputs(task, job.serving.batch_size)
     expected: Arrays = {"example": example.numpy()}
     if "evaluation" in samples:
-        # Of the model as it was trained, pruned or not: the one that would be shipped instead.
         evaluation = torch.from_numpy(samples["evaluation"])
         expected["evaluation_logits"] = _eager_logits(model, evaluation)
-    if job.subject["pruned_fraction"]:
-        from trainables.pruning import prune
-
-        model = prune(model, job.subject["pruned_fraction"], example)
     expected["logits"] = _eager_logits(model, example)
     if "calibration" in samples:
         calibration = torch.from_numpy(samples["calibration"])
@@ -135,8 +140,7 @@ def check(job: Job) -> dict[str, Any]:
         logits = _run_all(runner, torch.from_numpy(samples["evaluation"]), len(example))
         by_sample = compare(logits, expected["evaluation_logits"])
         found["agreement_fraction"] = by_sample.agreement_fraction
-        if not job.subject["pruned_fraction"]:
-            found["max_difference"] = max(found["max_difference"], by_sample.max_difference)
+        found["max_difference"] = max(found["max_difference"], by_sample.max_difference)
         found["accuracy"] = _accuracy(logits, samples)
     return found
 
@@ -160,15 +164,20 @@ def time_references(serving: Serving, limits: Limits) -> list[Series]:
     return alternate(calls, min_time_s=min_time_s, time_limit_s=time_limit_s)
 
 
-def _create(job: Job, task: Task) -> nn.Module:
-    model = create_model(TrialConfig.from_dict(job.subject["config"]), task)
-    if job.subject["checkpoint"] is not None:
+def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:
+    """Return the model of a subject in evaluation mode, with its trained weights if it has any."""
+    model = create_model(TrialConfig.from_dict(subject["config"]), task)
+    if subject["pruned_fraction"]:
+        from trainables.pruning import prune
+
+        model = prune(model, example_inputs(task, 2), subject["pruned_fraction"])
+    if subject["checkpoint"] is not None:
         from trainables.checkpoint_store import read_checkpoint
 
-        state = read_checkpoint(job.subject["checkpoint"], torch.device("cpu"))
+        state = read_checkpoint(subject["checkpoint"], torch.device("cpu"))
         average = state["average"]
         model.load_state_dict(state["model"] if average is None else average["model"])
-    return model.eval().requires_grad_(False)
+    return model.eval()
 
 
 def _recipe(job: Job, example: Tensor, calibration: Tensor) -> Recipe:

@@ -22,6 +22,8 @@ class LatencyFigure:
         device: `cpu` or `cuda`, with its name.
         versions: of Torch and of the runtime's packages.
         trial_id: whose trained weights were measured; None: random ones.
+        compression: what was done to the model, as `pruned 0.5`; None: nothing.
+        num_parameters: that the model has.
         latency_ms: what the shortest call takes when the host is quiet, whatever it did meanwhile:
             reference_ratio x nominal_reference_ms. To rank by.
         latency_low_ms: with the fifth smallest block minimum of the reference.
@@ -61,6 +63,8 @@ class LatencyFigure:
     device: str
     versions: str
     trial_id: str | None = None
+    compression: str | None = None
+    num_parameters: int | None = None
     latency_ms: float | None = None
     latency_low_ms: float | None = None
     latency_high_ms: float | None = None

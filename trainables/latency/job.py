@@ -42,6 +42,12 @@ class Job:
         """Where the artefact lies, and nothing else."""
         return self.folder / _ARTEFACT_FOLDER
 
+    @property
+    def compression(self) -> str | None:
+        """What is done to the model first, in words; None for nothing."""
+        fraction = self.subject.get("pruned_fraction")
+        return f"pruned {fraction:g}" if fraction else None
+
     def load_samples(self) -> Arrays:
         """Return the samples by their names; none if there are none."""
         return {} if self.samples_file is None else _load(self.samples_file)

@@ -23,7 +23,6 @@ from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency.blocks import Limits
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.serving import Serving, check_installed, check_serving
-from trainables.pruning import check_pruning
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
@@ -37,7 +36,8 @@ class Subject(NamedTuple):
         config: of a trial; its architecture fields are used, and no other.
         checkpoint: location of the trained weights; None: random ones.
         trial_id: whose weights they are.
-        pruned_fraction: of the channels, removed first (`trainables.pruning`).
+        pruned_fraction: of the channels, removed first (`trainables.pruning`); the checkpoint is
+            of what is left. 0: none.
     """
 
     config: TrialConfig
@@ -99,9 +99,6 @@ def measure_all(
         LatencyError: if the process that measures broke or hung.
     """
     check_serving(serving)
-    for subject in subjects:
-        if subject.pruned_fraction:
-            check_pruning(subject.pruned_fraction)
     described = [{**subject._asdict(), "config": subject.config.to_dict()} for subject in subjects]
     request = {"subjects": described, "task": task.to_dict()}
     return _measure(request, serving, samples, limits, on_figure)

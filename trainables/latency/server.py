@@ -69,6 +69,7 @@ def measure(job: Job, nominal: Nominal, limits: Limits) -> LatencyFigure:
         device=device_name(job.serving.device),
         versions=runtime_versions(job.serving.runtime),
         trial_id=job.subject["trial_id"],
+        compression=job.compression,
         governor=cpu_governor(),
         measured_unix_s=measured_unix_s,
         measure_seconds=time.monotonic() - started_s,
@@ -88,9 +89,8 @@ def _fault(job: Job, found: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return that the measurement failed, if what would be timed is not the model."""
     if job.serving.precision != "fp32":
         return None  # how far it is from fp32 is told, and judged by whoever ships it
-    # A pruned model is another than the one whose classes it is compared with.
-    agreement = 1.0 if job.subject["pruned_fraction"] else found["agreement_fraction"]
-    reason = fp32_fault(Comparison(found["max_difference"], agreement), job.serving.runtime)
+    comparison = Comparison(found["max_difference"], found["agreement_fraction"])
+    reason = fp32_fault(comparison, job.serving.runtime)
     return None if reason is None else {"status": "failed", "reason": reason}
 
 

@@ -88,8 +88,7 @@ def model_name(figure: LatencyFigure) -> str:
     """Return what a person calls the model: the trial, or the file, or the architecture."""
     described = json.loads(figure.description)
     name = figure.trial_id or described.get("onnx_file") or described["model"]
-    pruned_fraction = described.get("pruned_fraction")
-    return name if pruned_fraction is None else f"{name} pruned by {pruned_fraction:g}"
+    return name if figure.compression is None else f"{name} {figure.compression}"
 
 
 def _latency(figure: LatencyFigure) -> str:

@@ -79,6 +79,10 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(_Block(config, path) for path in paths)
         self.norm = nn.LayerNorm(config.width)
 
+    def hidden_layers(self) -> list[nn.Module]:
+        """Return the first layer of each block's two: nothing else sees its features."""
+        return [block.get_submodule("mlp.0") for block in self.blocks]
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Map [batch, tokens, width] to the same shape.
 
