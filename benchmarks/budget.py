@@ -38,13 +38,13 @@ PARTS = ("simulated", "real", "ledger", "forecast")
 DIGITS = "--dataset digits --price-usd-per-hour 1"
 
 BUDGETS = (
-    ("random_cifar.py", "--trials 30 --epochs 20 --gangs 1 --budget-usd 0.02"),
-    ("asha_cifar.py", "--trials 60 --epochs 27 --gangs 2 --workers-per-trial 1 --budget-usd 0.02"),
-    ("pbt_cifar.py", "--trials 8 --epochs 40 --gangs 2 --budget-gpu-hours 0.05"),
-    ("random_cifar.py", "--trials 40 --epochs 9 --gangs 2 --finalists 0 --budget-gpu-hours 0.04"),
+    ("random_cifar.py", "--trials 30 --epochs 20 --gangs 1 --budget-usd 0.03"),
+    ("asha_cifar.py", "--trials 60 --epochs 27 --gangs 2 --workers-per-trial 1 --budget-usd 0.04"),
+    ("pbt_cifar.py", "--trials 8 --epochs 40 --gangs 2 --budget-gpu-hours 0.1"),
+    ("random_cifar.py", "--trials 40 --epochs 9 --gangs 2 --finalists 0 --budget-gpu-hours 0.06"),
     (
         "random_cifar.py",
-        "--trials 9 --epochs 50 --gangs 1 --models resnet56 --widths 64 --budget-usd 0.03",
+        "--trials 9 --epochs 50 --gangs 1 --models resnet56 --widths 64 --budget-usd 0.05",
     ),
 )
 """Of `real`: script and flags."""

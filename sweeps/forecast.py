@@ -69,7 +69,7 @@ class Outlook:
         patience_epochs: of early stopping; 0: none.
         epoch: trained so far.
         is_over: it trains no more.
-        seconds: of each epoch so far, of a gang.
+        seconds: of each epoch so far: training and validation.
     """
 
     key: str
@@ -92,6 +92,7 @@ class Situation:
         held_seconds: of all gangs so far.
         elapsed_s: since the sweep began.
         idle_seconds: of a gang between two trials.
+        around_seconds: of a gang for each epoch, beside training and validation.
         rest_s: to come after the search: examination and end.
         timed_seconds: of an epoch by key, from steps timed before the start; empty: none were.
     """
@@ -102,6 +103,7 @@ class Situation:
     held_seconds: float = 0.0
     elapsed_s: float = 0.0
     idle_seconds: float = 0.0
+    around_seconds: float = 0.0
     rest_s: float = 0.0
     timed_seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -240,7 +242,7 @@ def _play(
         is_stopped = False
         while epoch < min(last, stay) and not is_stopped:
             epoch += 1
-            now_s += epoch_s[outlook.key]
+            now_s += epoch_s[outlook.key] + situation.around_seconds
             is_stopped = ladder.stops(outlook, epoch)
         if epoch < last and not is_stopped:
             queue.append((outlook, epoch, last))

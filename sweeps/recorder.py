@@ -73,7 +73,8 @@ class TrialRecord:
             large, and turned into Arrow once an epoch instead of at every flush.
         lineage_gang_seconds: that its weights took, those of its donors before it included.
         lineage_by_epoch: that figure after each epoch, for those who go on from its checkpoints.
-        epoch_seconds: of each epoch it reported, of a gang.
+        epoch_seconds: of each epoch it reported: training and validation.
+        around_seconds: that a gang spent for each of them beside these.
         val_seconds: of its last epoch's validation.
     """
 
@@ -95,6 +96,7 @@ class TrialRecord:
     lineage_cost_usd: float | None = None
     lineage_by_epoch: dict[int, float] = field(default_factory=dict)
     epoch_seconds: list[float] = field(default_factory=list)
+    around_seconds: list[float] = field(default_factory=list)
     val_seconds: float = 0.0
     checkpoint: str | None = None
     reproduce: str | None = None
@@ -214,7 +216,9 @@ class SweepRecorder:
         exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
             self._become(record, exploit)
-        record.epoch_seconds.append(result["gang_seconds"] - record.gang_seconds)
+        seconds = float(result["train_seconds"]) + float(result["val_seconds"])
+        record.epoch_seconds.append(seconds)
+        record.around_seconds.append(result["gang_seconds"] - record.gang_seconds - seconds)
         self._charge(record, result["gang_seconds"])
         record.lineage_by_epoch[int(result["epoch"])] = record.lineage_gang_seconds
         row = {name: result.get(name) for name in RESULTS_SCHEMA.names}
@@ -228,7 +232,7 @@ class SweepRecorder:
             ),
         )
         record.epoch = int(result["epoch"])
-        record.val_seconds = float(result.get("val_seconds") or 0.0)
+        record.val_seconds = float(result["val_seconds"])
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
         carbon = carbon_kg(row["energy_kwh"], self._pricing.carbon_kg_per_kwh)
         record.figures["carbon_kg"] = carbon

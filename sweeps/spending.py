@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -220,7 +221,10 @@ class Spending:
         trained = [t for t in trials if t.epoch or t.status != "refused"]
         outlooks = [self._outlook(trial) for trial in trained]
         rest_s = self.examination.seconds(_val_seconds(trials))
-        self.last = self._foresee(outlooks, standing, rest_s)
+        # The lower median: the first start on a gang costs it seconds that come only once.
+        around = [seconds for trial in trials for seconds in trial.around_seconds]
+        around_s = statistics.median_low(around) if around else 0.0
+        self.last = self._foresee(outlooks, standing, rest_s, around_s)
         self._refreshed_s = self.clock()
         if is_first:
             self.after_first_epochs = self.last
@@ -254,7 +258,11 @@ class Spending:
         return self.examination.num_fitting(_val_seconds(trials), left_s)
 
     def _foresee(
-        self, outlooks: Sequence[Outlook], standing: Standing | None, examination_s: float
+        self,
+        outlooks: Sequence[Outlook],
+        standing: Standing | None,
+        examination_s: float,
+        around_s: float = 0.0,
     ) -> Forecast | None:
         is_pbt = self.plan.spec.scheduler == "pbt"
         situation = Situation(
@@ -264,6 +272,7 @@ class Spending:
             held_seconds=0.0 if standing is None else standing.holding.held_seconds,
             elapsed_s=self.clock() - self.started_s,
             idle_seconds=0.0 if standing is None else _idle_seconds(standing),
+            around_seconds=around_s,
             rest_s=examination_s + END_RESERVE_S,
             timed_seconds=self.timed_seconds,
         )

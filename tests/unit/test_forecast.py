@@ -56,6 +56,8 @@ def test_idle_time_and_the_rest_come_on_top():
     plain = forecast(trials, Situation(1), None)
     found = forecast(trials, Situation(1, idle_seconds=2.0, rest_s=30.0), None)
     assert found.seconds - plain.seconds == pytest.approx(5 * 2 + 30)
+    around = forecast(trials, Situation(1, around_seconds=0.5), None)
+    assert around.seconds - plain.seconds == pytest.approx(50 * 0.5)
 
 
 def test_a_sweep_that_is_over_costs_what_it_cost():

@@ -247,6 +247,15 @@ def test_a_lineage_costs_what_its_donors_spent_before_the_exploits_and_its_own_s
     assert record.lost_seconds == 2.0
 
 
+def test_an_epoch_is_told_from_what_is_around_it(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    for epoch, gang_seconds in ((1, 5.0), (2, 7.0)):
+        recorder.report("a", make_result(epoch, gang_seconds=gang_seconds))
+    record = recorder.trials["a"]  # 1 s of training and 0.5 s of validation
+    assert (record.epoch_seconds, record.around_seconds) == ([1.5, 1.5], [3.5, 0.5])
+
+
 def test_a_donor_that_has_not_trained_since_its_own_exploit_hands_on_what_it_took(folder):
     recorder = make_recorder(folder)
     for name, config in (("a", A), ("b", B), ("c", C)):

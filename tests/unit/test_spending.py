@@ -130,6 +130,16 @@ def test_the_forecast_after_the_first_epochs_is_kept():
     assert spending.last is not kept
 
 
+def test_the_first_start_on_a_gang_is_not_taken_for_what_an_epoch_costs():
+    plain, spending = make_spending(), make_spending()
+    trials = [trained("t0", 2), trained("t1", 2)]
+    plain.look(trials, standing())
+    for trial in trials:
+        trial.around_seconds = [3.0, 0.0]
+    spending.look(trials, standing())
+    assert spending.last == plain.last
+
+
 def test_the_forecast_is_not_made_anew_at_every_look():
     clock = Clock()
     spending = make_spending(clock=clock)
