@@ -21,12 +21,13 @@ from trainables.latency.blocks import Limits
 from trainables.latency.cache import default_cache_path, import_figures
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.lock import measuring_alone
-from trainables.latency.measure import Samples, measure_all, measure_onnx
+from trainables.latency.measure import Samples, check_onnx, measure_all, measure_onnx
 from trainables.latency.serving import Serving, check_serving
-from trainables.latency.table import check_out, figure_table, notes, write_figures
+from trainables.latency.table import check_out, figure_tables, notes, write_figures
 
 _EXIT_BAD_INPUT = 2
 _EXIT_FAILED = 1
+_TABLE_WIDTH = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,13 +75,15 @@ def _measure(given: Sequence[str]) -> int:
         check_serving(serving)
     if asked.out is not None:
         check_out(asked.out)
-    console = Console()
+    console = Console(width=max(Console().width, _TABLE_WIDTH))
     figures = []
     with measuring_alone(lambda: console.print("waiting for another measurement to end")):
         for figure in _figures(asked, servings):
             figures.append(figure)
             print(f"measured {len(figures)} in {figure.measure_seconds:.1f} s", file=sys.stderr)
-    console.print(figure_table(figures))
+    for table in figure_tables(figures):
+        console.print()
+        console.print(table)
     for line in notes(figures):
         console.print(line, highlight=False, soft_wrap=True)
     if asked.out is not None:
@@ -120,6 +123,8 @@ def _figures(asked: argparse.Namespace, servings: Sequence[Serving]) -> Iterator
     if asked.model.suffix == ".onnx":
         _refuse(asked, "an ONNX file", ("trial", "data_dir"))
         samples = None if asked.samples is None else _read_samples(asked.samples)
+        for serving in servings:
+            check_onnx(asked.model, serving, samples)
         for serving in servings:
             yield measure_onnx(asked.model, serving, samples=samples, limits=limits)
         return

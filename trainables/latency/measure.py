@@ -122,9 +122,27 @@ def measure_onnx(
         limits: of the time.
 
     Raises:
-        InputError: if this host can't serve so, the runtime doesn't take ONNX or int8 has no
-            samples.
+        InputError: as `check_onnx` does.
         LatencyError: if the process that measures broke or hung.
+    """
+    check_onnx(path, serving, samples)
+    subject = {
+        "config": None,
+        "checkpoint": None,
+        "trial_id": None,
+        "pruned_fraction": 0.0,
+        "onnx_file": str(path.absolute()),
+    }
+    (figure,) = _measure({"subjects": [subject], "task": None}, serving, samples, limits, None)
+    return figure
+
+
+def check_onnx(path: Path, serving: Serving, samples: Samples | None) -> None:
+    """Check that an ONNX file can be measured so.
+
+    Raises:
+        InputError: if this host can't serve so, the runtime doesn't take ONNX, int8 has no samples,
+            or the file is none that can be measured with this batch.
     """
     check_serving(serving)
     if not RUNTIMES[serving.runtime].takes_onnx:
@@ -138,15 +156,9 @@ def measure_onnx(
             "precision must be fp32 or bf16 for an ONNX file without samples, got int8; give "
             "samples of the training data"
         )
-    subject = {
-        "config": None,
-        "checkpoint": None,
-        "trial_id": None,
-        "pruned_fraction": 0.0,
-        "onnx_file": str(path.absolute()),
-    }
-    (figure,) = _measure({"subjects": [subject], "task": None}, serving, samples, limits, None)
-    return figure
+    from trainables.latency.onnx_file import read_graph
+
+    read_graph(path, serving.batch_size)
 
 
 def _measure(

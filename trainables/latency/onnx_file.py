@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
-import torch
-from torch import Tensor
 
 from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _FLOAT, _INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
 
@@ -58,6 +60,8 @@ def read_graph(path: Path, batch_size: int) -> bytes:
 
 def example_of(graph: bytes) -> Tensor:
     """Return random inputs of a graph: normal deviates, or ids that are 0 or 1."""
+    import torch
+
     model = onnx.load_from_string(graph)
     initial = {tensor.name for tensor in model.graph.initializer}
     (value,) = [value for value in model.graph.input if value.name not in initial]

@@ -39,35 +39,41 @@ def write_figures(figures: Sequence[LatencyFigure], path: Path) -> None:
         pq.write_table(pa.Table.from_pylist(rows), path)
 
 
-def figure_table(figures: Sequence[LatencyFigure]) -> Table:
-    """Return a table with a row a figure."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("model", "runtime", "precision"):
-        table.add_column(name, no_wrap=name != "model")
-    for name in (
-        "batch", "latency [ms]", "p50", "p99", "samples/s", "memory [MB]", "size [MB]",
-        "cold [ms]", "agreement", "accuracy", "fp32's",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
-    table.add_column("status")
+def figure_tables(figures: Sequence[LatencyFigure]) -> list[Table]:
+    """Return two tables with a row a figure: how fast it is, and what it is that was timed."""
+    speed = _table("latency\n[ms]", "p50\n[ms]", "p99\n[ms]", "samples\nper s")
+    speed.add_column("\nstatus")
+    artefact = _table(
+        "memory\n[MB]", "size\n[MB]", "start\n[ms]", "agree-\nment", "\naccuracy", "fp32\naccuracy"
+    )
     for figure in figures:
-        table.add_row(
-            model_name(figure),
-            figure.runtime,
-            figure.precision,
-            str(figure.batch_size),
+        name = (model_name(figure), figure.runtime, figure.precision, str(figure.batch_size))
+        speed.add_row(
+            *name,
             _latency(figure),
             _number(figure.p50_ms),
             _number(figure.p99_ms),
             _number(figure.throughput_per_s),
+            figure.status,
+        )
+        artefact.add_row(
+            *name,
             _megabytes(figure.peak_memory_bytes),
             _megabytes(figure.artefact_bytes),
             _number(figure.cold_start_ms),
             _number(figure.agreement_fraction, 4),
             _number(figure.accuracy, 4),
             _number(figure.fp32_accuracy, 4),
-            figure.status,
         )
+    return [speed, artefact]
+
+
+def _table(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("\nmodel", "\nruntime", "\nprecision"):
+        table.add_column(name)
+    for name in ("\nbatch", *names):
+        table.add_column(name, justify="right", no_wrap=True)
     return table
 
 
@@ -92,14 +98,17 @@ def model_name(figure: LatencyFigure) -> str:
 
 
 def _latency(figure: LatencyFigure) -> str:
-    if figure.latency_ms is None:
+    """Return the figure with the larger half of its interval."""
+    latency_ms, low_ms, high_ms = figure.latency_ms, figure.latency_low_ms, figure.latency_high_ms
+    if latency_ms is None or low_ms is None or high_ms is None:
         return "-"
-    ends = f"{_number(figure.latency_low_ms)}, {_number(figure.latency_high_ms)}"
-    return f"{_number(figure.latency_ms)} [{ends}]"
+    return f"{_number(latency_ms)} ±{max(high_ms / latency_ms - 1, 1 - low_ms / latency_ms):.0%}"
 
 
 def _number(value: float | None, num_digits: int = 3) -> str:
-    return "-" if value is None else f"{value:,.{num_digits}g}"
+    if value is None:
+        return "-"
+    return f"{value:.{num_digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _megabytes(value: int | None) -> str:
