@@ -3,7 +3,8 @@
 spread: the calibrated figure against the plain mean of 100 calls, each in fresh processes, without
 load of ours and with a trainer on every core. Prints median, coefficient of variation (CV) and
 bias against the figure without load. ranking: rank correlation of many architectures, measured
-with and without load. runtimes: calibrated figures as a ratio to eager.
+with and without load. runtimes: calibrated figures of every runtime and precision as a ratio to
+eager in fp32, random weights.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from scipy.stats import kendalltau, spearmanr
 from torch import nn
 
 from trainables.errors import InputError
-from trainables.latency import RUNTIMES, LatencyError
-from trainables.latency.eager import EagerRuntime
-from trainables.latency.measure import calibrate_all
+from trainables.latency import RUNTIMES
+from trainables.latency.eager import module_runner
+from trainables.latency.figure import LatencyFigure
+from trainables.latency.measure import Subject, measure_all
+from trainables.latency.protocol import Recipe
+from trainables.latency.serving import Serving, check_serving
 from trainables.models import create_model
 from trainables.models.example import example_inputs
 from trainables.task import Task
@@ -97,13 +101,14 @@ def plain_here(configs: Sequence[TrialConfig]) -> Figures:
     figures = []
     for config in configs:
         torch.manual_seed(0)
-        model = create_model(config, IMAGES).eval()
-        call = EagerRuntime().prepare(model, example_inputs(IMAGES, 1))
+        model = create_model(config, IMAGES).eval().to(memory_format=torch.channels_last)
+        example = example_inputs(IMAGES, 1)
+        call = module_runner(model, Recipe("fp32", example, example))
         for _ in range(5):
-            call()
+            call(example)
         started_s = time.perf_counter()
         for _ in range(_PLAIN_CALLS):
-            call()
+            call(example)
         figures.append(((time.perf_counter() - started_s) * 1000 / _PLAIN_CALLS, True))
     return figures
 
@@ -115,9 +120,19 @@ def plain(configs: Sequence[TrialConfig]) -> Figures:
 
 
 def calibrated(configs: Sequence[TrialConfig]) -> Figures:
-    """Return the calibrated figures of a fresh process."""
-    measured = calibrate_all(configs, IMAGES)
-    return [(found.calibrated_ms, found.is_stable) for _, found in measured]
+    """Return the calibrated figures of fresh processes."""
+    found = measure_all([Subject(config) for config in configs], IMAGES, Serving())
+    seconds = [figure.measure_seconds for figure in found]
+    print(
+        f"  measured in {statistics.median(seconds):.1f} s [{min(seconds):.1f}, "
+        f"{max(seconds):.1f}] each"
+    )
+    return [(known_ms(figure), figure.status == "exact") for figure in found]
+
+
+def known_ms(figure: LatencyFigure) -> float:
+    assert figure.latency_ms is not None, figure.reason
+    return figure.latency_ms
 
 
 METHODS: dict[str, Callable[[Sequence[TrialConfig]], Figures]] = {
@@ -193,24 +208,40 @@ def measure_ranking(configs: Sequence[TrialConfig]) -> None:
         )
 
 
-def measure_runtimes(networks: Sequence[tuple[TrialConfig, Task]]) -> None:
-    print("\nruntimes: one thread, batch 1, fp32; eager in ms, the others as a ratio to it")
-    print(f"{'':20}" + "".join(f"{runtime:>14}" for runtime in RUNTIMES))
-    reasons = []
-    for config, task in networks:
-        cells, eager_ms = [], None
-        for runtime in RUNTIMES:
+def servings() -> list[Serving]:
+    """Return every runtime and precision of a CPU that this host has."""
+    known = []
+    for runtime, entry in RUNTIMES.items():
+        for precision in entry.precisions.get("cpu", ()):
+            serving = Serving(runtime=runtime, precision=precision)
             try:
-                found = calibrate_all([config], task, runtime=runtime)[0].calibration
-            except (InputError, LatencyError) as error:
-                reasons.append(f"{name(config)}, {runtime}: {error}")
-                cells.append("none")
+                check_serving(serving)
+            except InputError as error:
+                print(f"{runtime} {precision}: {error}")
+            else:
+                known.append(serving)
+    return known
+
+
+def measure_runtimes(networks: Sequence[tuple[TrialConfig, Task]]) -> None:
+    print("\nruntimes: one thread, batch 1; eager fp32 in ms, the others as a ratio to it")
+    ways, notes = servings(), []
+    for config, task in networks:
+        eager_ms, ratios = 0.0, {}
+        for serving in ways:
+            (figure,) = measure_all([Subject(config)], task, serving)
+            label = f"{serving.runtime} {serving.precision}"
+            if figure.reason is not None:
+                notes.append(f"{name(config)}, {label}, {figure.status}: {figure.reason}")
+            if figure.latency_ms is None:
                 continue
-            eager_ms = eager_ms or found.calibrated_ms
-            value = eager_ms if runtime == "eager" else found.calibrated_ms / eager_ms
-            cells.append(f"{value:.3f}{'' if found.is_stable else '?'}")
-        print(f"{name(config):20}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
-    print("\n".join(["?: unstable", *reasons]))
+            eager_ms = eager_ms or figure.latency_ms
+            mark = "" if figure.status == "exact" else "?"
+            ratios[label] = (figure.latency_ms / eager_ms, mark)
+        best = min(ratios, key=lambda label: ratios[label][0])
+        print(f"{name(config):20} eager {eager_ms:.3f} ms; best: {best}")
+        print("    " + ", ".join(f"{k} {v:.3f}{m}" for k, (v, m) in ratios.items()), flush=True)
+    print("\n".join(["?: uncertain", *notes]))
 
 
 def main() -> None:

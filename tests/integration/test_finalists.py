@@ -40,7 +40,8 @@ def search(data: Path, run: Path) -> tuple[list[dict[str, Any]], list[dict[str, 
     """Run a small sweep; return its results without times, and its trials."""
     flags = (
         f"--dataset text:{data} --models text_cnn --widths 4 8 --trials 3 --epochs 3 --finalists 2 "
-        f"--gangs 1 --workers-per-trial 2 --objectives val_loss:min num_parameters:min --out {run}"
+        f"--gangs 1 --workers-per-trial 2 --objectives val_loss:min num_parameters:min "
+        f"--finalist-latency-seconds 0 --out {run}"
     )
     script = ROOT / "sweeps" / "random_cifar.py"
     done = subprocess.run(
