@@ -115,7 +115,6 @@ def test_a_budget_ends_a_sweep_with_its_front_and_is_not_exceeded(
         if trial["epoch"]:
             assert trial["reason"].startswith(f"stopped by the budget after epoch {trial['epoch']}")
             assert (run / trial["checkpoint"] / "state.pt").is_file()
-    assert any(trial["test_accuracy"] is not None for trial in trials)
 
 
 def test_an_epoch_that_overruns_is_given_up(
