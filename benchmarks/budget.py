@@ -131,21 +131,10 @@ def run_ledger(folder: Path) -> None:
     from sweeps import gangs
     from sweeps.launch import launch
     from sweeps.spec import SweepSpec
+    from tests.held_gangs import watched_gang
 
     held: list[float] = []
-
-    class WatchedGang(gangs.Gang):
-        """Notes by a clock of its own for how long its gang was held."""
-
-        def __init__(self, *arguments: Any) -> None:
-            self._asked_s = time.monotonic()
-            super().__init__(*arguments)
-
-        def _keep_running(self) -> None:
-            super()._keep_running()
-            held.append(time.monotonic() - self._asked_s)
-
-    gangs.Gang = WatchedGang  # type: ignore[misc]
+    gangs.Gang = watched_gang(held)  # type: ignore[misc]
     run, kills = folder / "ledger", []
     killer = threading.Thread(target=kill_workers, args=(run, kills), daemon=True)
     killer.start()

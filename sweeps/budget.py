@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trainables.epoch_result import GAP_SAMPLES
+from trainables.epoch_result import num_validated
 from trainables.ledger import Holding
 from trainables.trial_config import TrialConfig
 
@@ -94,7 +94,7 @@ class Examination:
         num = self.num_finalists if num_finalists is None else num_finalists
         if num == 0:
             return 0.0
-        num_seen = self.num_val + min(GAP_SAMPLES, self.num_train)
+        num_seen = num_validated(self.num_val, self.num_train)
         pass_s = val_seconds * self.num_workers / num_seen  # of one worker, for one sample
         passes = (
             self.num_test / self.num_workers

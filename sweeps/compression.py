@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
-from torch import nn
 
 from sweeps.recorder import TrialRecord
-from trainables.checkpoint_store import read_checkpoint, write_checkpoint
+from trainables.checkpoint_store import read_served_weights, write_checkpoint
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError, TrainingError
 from trainables.latency.measure import Subject
@@ -88,7 +87,8 @@ def _prune(
 ) -> tuple[Subject, str]:
     """Return a subject pruned, trained and saved, and what it is in words."""
     assert subject.checkpoint is not None
-    model = _load(subject.config, data.task, subject.checkpoint)
+    model = create_model(subject.config, data.task)
+    model.load_state_dict(read_served_weights(subject.checkpoint))
     pruned = prune(model, example_inputs(data.task, 2), fraction).to(device)
     num_epochs = max(1, round(FINE_TUNE_FRACTION * subject.config.num_epochs))
     config = dataclasses.replace(subject.config, num_epochs=num_epochs)
@@ -101,11 +101,3 @@ def _prune(
         f"{scores.accuracy:.4f}"
     )
     return subject._replace(checkpoint=location, pruned_fraction=fraction), words
-
-
-def _load(config: TrialConfig, task: Task, location: str) -> nn.Module:
-    """Return a trained model as it is served."""
-    model = create_model(config, task)
-    state = read_checkpoint(location, torch.device("cpu"))
-    model.load_state_dict(state["model"] if state["average"] is None else state["average"]["model"])
-    return model

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,11 +25,10 @@ from analysis.records import (
     ROBUSTNESS_SCHEMA,
     SWEEP_FILE,
 )
-from sweeps.architectures import Architectures
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
-from sweeps.compression import check_prunable, prune_finalists
-from sweeps.draw import DrawnTrial, draw_trials, tell_refusals
+from sweeps.compression import prune_finalists
+from sweeps.draw import tell_refusals
 from sweeps.finalists import (
     attribution_rows,
     choose_finalists,
@@ -39,23 +37,19 @@ from sweeps.finalists import (
 )
 from sweeps.gangs import hold_gangs
 from sweeps.ledger_watch import LedgerWatch
-from sweeps.measuring import describe_serving, measure_architectures, say_latencies
-from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
+from sweeps.measuring import describe_serving, say_latencies
+from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
-from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.from_ray import make_scheduler
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
-from sweeps.spending import Spending, make_spending, price_of
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
-from trainables.data.dataset import SplitData
-from trainables.data.load import load_dataset
 from trainables.errors import InputError
 from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
@@ -82,27 +76,6 @@ def main(default: SweepSpec) -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-@dataclass(frozen=True)
-class _Sweep:
-    """All that is known of a sweep before it starts."""
-
-    plan: SweepPlan
-    data: SplitData
-    note: str
-    nodes: list[Node]
-    architectures: Architectures
-    trials: list[DrawnTrial]
-    folder: RunFolder
-    spending: Spending
-
-    @property
-    def storage(self) -> str:
-        """Where checkpoints go: a URI or an absolute path."""
-        storage = self.plan.spec.storage or str(self.folder.checkpoints)
-        # Each process has its own working folder.
-        return storage if "://" in storage else str(Path(storage).absolute())
-
-
 def launch(spec: SweepSpec) -> int:
     """Run a sweep and write its run folder.
 
@@ -121,7 +94,7 @@ def launch(spec: SweepSpec) -> int:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         nodes = cluster_nodes() if cluster else [local_node()]
         console = Console()
-        sweep = _prepare(spec, nodes, folder, console, started_s)
+        sweep = prepare_sweep(spec, nodes, folder, console, started_s)
         if spec.dry_run:
             _say_plan(console, sweep)
             return 0
@@ -147,38 +120,7 @@ def launch(spec: SweepSpec) -> int:
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
 
 
-def _prepare(
-    spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Console, started_s: float
-) -> _Sweep:
-    """Find what fits, load the data, choose what the spec leaves open, and draw the trials."""
-    gangs = plan_gangs(
-        nodes,
-        gangs=spec.gangs,
-        workers_per_gang=spec.workers_per_trial,
-        gpus_per_worker=spec.gpus_per_worker,
-    )
-    price = price_of(spec, nodes, gangs)
-    limit = default_limit_train(spec, gangs, sum(node.num_cpus for node in nodes))
-    data, note = load_dataset(
-        spec.dataset,
-        spec.data_dir,
-        seed=spec.seed,
-        limit_train=limit,
-        thesaurus=spec.thesaurus,
-    )
-    plan = plan_sweep(spec, gangs, data, limit)
-    if spec.address is None:
-        check_hardware(plan)  # a cluster's workers aren't the machine that we run on
-    if spec.compress_fraction is not None:
-        check_prunable(plan.architectures, data.task, spec.compress_fraction)
-    architectures = measure_architectures(plan, data, console)
-    trials = draw_trials(plan, architectures.refusal)
-    with console.status("timing a few steps of every architecture"):
-        spending = make_spending(plan, data, price, trials, started_s)
-    return _Sweep(plan, data, note, nodes, architectures, trials, folder, spending)
-
-
-def _recorder(sweep: _Sweep) -> SweepRecorder:
+def _recorder(sweep: PreparedSweep) -> SweepRecorder:
     gpus, usd = sweep.plan.gangs.gpus_per_gang, sweep.spending.usd_per_gang_hour
     pricing = Pricing(gpus, usd, sweep.plan.spec.carbon_kg_per_kwh)
     columns = tuple(objective.column for objective in sweep.plan.objectives)
@@ -190,7 +132,7 @@ def _recorder(sweep: _Sweep) -> SweepRecorder:
 
 
 def _run(
-    sweep: _Sweep,
+    sweep: PreparedSweep,
     recorder: SweepRecorder,
     cluster: Cluster,
     shown: Console,
@@ -230,7 +172,7 @@ def _run(
 
 
 def _progress(
-    sweep: _Sweep,
+    sweep: PreparedSweep,
     recorder: SweepRecorder,
     watch: LedgerWatch,
     shown: Console,
@@ -249,7 +191,7 @@ def _progress(
 
 
 def _search(
-    sweep: _Sweep,
+    sweep: PreparedSweep,
     recorder: SweepRecorder,
     keeper: CheckpointKeeper,
     watch: LedgerWatch,
@@ -308,7 +250,7 @@ def _is_unpaid(
 
 
 def _choose_finalists(
-    sweep: _Sweep, recorder: SweepRecorder, watch: LedgerWatch, shown: Console
+    sweep: PreparedSweep, recorder: SweepRecorder, watch: LedgerWatch, shown: Console
 ) -> list[TrialRecord]:
     num_finalists = sweep.plan.spec.finalists
     if not num_finalists:
@@ -324,7 +266,7 @@ def _choose_finalists(
 
 
 def _examine(
-    sweep: _Sweep,
+    sweep: PreparedSweep,
     recorder: SweepRecorder,
     finalists: list[TrialRecord],
     desk: ray.actor.ActorHandle,
@@ -359,7 +301,7 @@ def _examine(
 
 
 def _measure_finalists(
-    sweep: _Sweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
+    sweep: PreparedSweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
 ) -> None:
     """Measure the latency of the finalists' trained weights, pruned too if asked for."""
     if not finalists or not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
@@ -396,7 +338,7 @@ def _measure_finalists(
     sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())
 
 
-def _say_plan(console: Console, sweep: _Sweep) -> None:
+def _say_plan(console: Console, sweep: PreparedSweep) -> None:
     """Tell what was found and chosen, a line each."""
     plan, data, gangs = sweep.plan, sweep.data, sweep.plan.gangs
     num_refused = sum(trial.refusal is not None for trial in sweep.trials)

@@ -102,7 +102,10 @@ class Progress:
         """Return the state in one line."""
         trials = list(self._recorder.trials.values())
         best = ranked(trials, self._objectives)[:1]
-        parts = [_clock_text(self._clock() - self._started_s), _states(trials, self._num_trials)]
+        parts = [
+            clock_words(int(self._clock() - self._started_s)),
+            _states(trials, self._num_trials),
+        ]
         parts += [f"best {best[0].trial_id}: {self._values(best[0])}"] if best else []
         parts += [self._outlook() or self._eta(trials), *filter(None, [self._notice()])]
         return " | ".join(part for part in parts if part)
@@ -134,7 +137,7 @@ class Progress:
         footer = " | ".join(
             part
             for part in (
-                _clock_text(self._clock() - self._started_s),
+                clock_words(int(self._clock() - self._started_s)),
                 _states(trials, self._num_trials),
                 f"front {len(best)} (★)",
                 self._outlook() or self._eta(trials),
@@ -166,7 +169,7 @@ class Progress:
         if not done or not left:
             return ""
         seconds = (self._clock() - self._started_s) / done * left
-        return f"ETA {'' if is_known else 'at most '}{_clock_text(seconds)}"
+        return f"ETA {'' if is_known else 'at most '}{clock_words(int(seconds))}"
 
 
 def _value(trial: TrialRecord, objective: Objective) -> str:
@@ -180,7 +183,8 @@ def _states(trials: list[TrialRecord], num_trials: int) -> str:
     return ", ".join(f"{counts[state]} {state}" for state in _STATE_ORDER if counts[state])
 
 
-def _clock_text(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
+def clock_words(seconds: float) -> str:
+    """Return m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

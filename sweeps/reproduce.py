@@ -25,8 +25,7 @@ from sweeps.gangs import hold_gangs
 from sweeps.quiet import quiet
 from sweeps.resources import plan_gangs
 from sweeps.run_folder import RunFolder
-from trainables.data.dataset import SplitData
-from trainables.data.load import load_dataset
+from trainables.data.load import load_recorded
 from trainables.errors import InputError
 from trainables.orders import Finished, Order, Start, TrainEpoch
 
@@ -68,7 +67,7 @@ def reproduce(request: Reproduction) -> int:
         InputError: if the run, the trial or the data is not there or not the same.
     """
     sweep, row = _read(request.run, request.trial)
-    data = _load_data(sweep, request.data_dir)
+    data = load_recorded(sweep, request.data_dir)
     out = request.out or request.run / "reproduced" / request.trial
     folder = RunFolder(out, overwrite=request.overwrite)
     gangs = plan_gangs(
@@ -112,23 +111,6 @@ def _read(run: Path, trial: str) -> tuple[dict[str, Any], dict[str, Any]]:
             f"TRIAL must be one that trained, got {trial!r} ({rows[trial]['status']}); name another"
         )
     return sweep, rows[trial]
-
-
-def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
-    spec, recorded = sweep["spec"], sweep["dataset"]
-    data, note = load_dataset(
-        spec["dataset"],
-        data_dir or spec["data_dir"],
-        seed=spec["seed"],
-        limit_train=recorded["limit_train"],
-        thesaurus=spec.get("thesaurus"),
-    )
-    if data.fingerprint != recorded["fingerprint"]:
-        raise InputError(
-            f"data must be what the run used ({recorded['name']}, fingerprint "
-            f"{recorded['fingerprint']}), got {note} with {data.fingerprint}; give --data-dir"
-        )
-    return data
 
 
 def segments(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:

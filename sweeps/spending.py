@@ -14,6 +14,7 @@ from sweeps.draw import DrawnTrial
 from sweeps.forecast import Forecast, Outlook, Rungs, Situation, asha_rungs, forecast
 from sweeps.plan import SweepPlan
 from sweeps.prices import Price, PriceRequest, find_price
+from sweeps.progress import clock_words
 from sweeps.recorder import TrialRecord
 from sweeps.resources import GangPlan, Node
 from sweeps.spec import SweepSpec
@@ -387,10 +388,3 @@ def forecast_words(found: Forecast, elapsed_s: float) -> str:
         f"USD {found.cost_usd:.4g} [{found.cost_usd_low:.4g}, {found.cost_usd_high:.4g}], "
         f"{time_words}"
     )
-
-
-def clock_words(seconds: float) -> str:
-    """Return m:ss or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -72,6 +72,20 @@ def read_checkpoint(location: str, device: torch.device) -> dict[str, Any]:
         return checkpoint.load(local, device)
 
 
+def read_served_weights(location: str) -> dict[str, Any]:
+    """Return the weights of a checkpoint that are served: the average, where there is one.
+
+    Raises:
+        CheckpointError: as `read_checkpoint`.
+    """
+    import torch
+
+    state = read_checkpoint(location, torch.device("cpu"))
+    average: dict[str, Any] | None = state["average"]
+    weights: dict[str, Any] = state["model"] if average is None else average["model"]
+    return weights
+
+
 def delete_checkpoint(location: str) -> None:
     """Delete a checkpoint folder; one that is already gone is fine."""
     filesystem, path = open_location(location)

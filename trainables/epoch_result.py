@@ -15,6 +15,12 @@ GAP_SAMPLES = 1024
 """Samples of the train part, at most, whose accuracy without augmentation gives the
 generalisation gap."""
 
+
+def num_validated(num_val: int, num_train: int) -> int:
+    """Return how many samples an epoch's validation looks at, for the gap too."""
+    return num_val + min(GAP_SAMPLES, num_train)
+
+
 DETAILS = ("confusion", "per_class", "roc_curve")
 """Scores that are tables; they travel together, as JSON."""
 

@@ -7,16 +7,15 @@ and in shared memory comes on top. Run as a module it is the process that does t
 from __future__ import annotations
 
 import dataclasses
-import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainables.epoch_result import GAP_SAMPLES
+from trainables.child_process import child_environment
+from trainables.epoch_result import num_validated
 from trainables.errors import TrainingError
 from trainables.trial_config import TrialConfig
 
@@ -72,7 +71,7 @@ def time_epochs(
 def _epoch_seconds(
     config: TrialConfig, data: SplitData, worker: TimedWorker, step_s: float, sample_s: float
 ) -> float:
-    num_seen = len(data.val) + min(GAP_SAMPLES, len(data.train))
+    num_seen = num_validated(len(data.val), len(data.train))
     num_steps = len(data.train) // config.batch_size
     return num_steps * step_s + num_seen / worker.num_workers * sample_s
 
@@ -89,18 +88,11 @@ def _part(data: Any, num_train: int, num_val: int) -> Any:
 
 
 def _ask(request: bytes, worker: TimedWorker, limit_s: float) -> list[tuple[float, float]]:
-    python_path = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
-        "OMP_NUM_THREADS": str(worker.num_threads),
-        "OMP_WAIT_POLICY": "PASSIVE",
-    }
     try:
         process = subprocess.run(
             [sys.executable, "-m", "trainables.step_times"],
             input=request,
-            env=environment,
+            env=child_environment(worker.num_threads),
             capture_output=True,
             timeout=limit_s,
             check=True,
@@ -132,7 +124,7 @@ def time_config(values: dict[str, Any], data: Any, worker: TimedWorker) -> tuple
     training = Training(config, on_device, Ranks(0, 1, device, None))
     results: list[EpochResult] = [training.train_epoch() for _ in range(2)]
     num_steps = len(data.train) // share
-    num_seen = len(data.val) + min(GAP_SAMPLES, len(data.train))
+    num_seen = num_validated(len(data.val), len(data.train))
     return results[1].train_seconds / num_steps, results[1].val_seconds / num_seen
 
 

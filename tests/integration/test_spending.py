@@ -6,10 +6,8 @@ import json
 import os
 import signal
 import threading
-import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +15,7 @@ import pytest
 from sweeps import gangs, spending
 from sweeps.launch import launch
 from sweeps.spec import SweepSpec
+from tests.held_gangs import watched_gang
 from tests.integration.test_sweep import read, wait_until
 from tests.processes import descendants
 
@@ -33,17 +32,7 @@ TINY = {
 def held(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds for which a launch holds each gang, by a clock of the test's own."""
     seconds: list[float] = []
-
-    class WatchedGang(gangs.Gang):
-        def __init__(self, *arguments: Any) -> None:
-            self._asked_s = time.monotonic()
-            super().__init__(*arguments)
-
-        def _keep_running(self) -> None:
-            super()._keep_running()
-            seconds.append(time.monotonic() - self._asked_s)
-
-    monkeypatch.setattr(gangs, "Gang", WatchedGang)
+    monkeypatch.setattr(gangs, "Gang", watched_gang(seconds))
     return seconds
 
 

@@ -30,7 +30,7 @@ def growing(first_ms=6.0):
 def time_both(min_time_s=0.5, time_limit_s=10.0, **durations_ms):
     timer = FakeTimer(**durations_ms)
     target, reference = alternate(
-        ["target", "reference"], min_time_s=min_time_s, time_limit_s=time_limit_s, timer=timer
+        ["target", "reference"], Limits(min_time_s, time_limit_s), timer=timer
     )
     return target, reference, timer
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from trainables.augment.thesaurus import load_thesaurus
 from trainables.data.cifar import CIFAR10, CIFAR100, CIFAR_SHAPE, Cifar, download_cifar, load_cifar
@@ -59,6 +61,32 @@ def load_dataset(
         )
     source, note = _open_images(kind, path, Path(data_dir).expanduser())
     return split_source(source, seed=seed, limit_train=limit_train), note
+
+
+def load_recorded(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
+    """Load the data of a run again.
+
+    Args:
+        sweep: content of its `sweep.json`.
+        data_dir: where CIFAR-10 and CIFAR-100 lie; None: where they lay.
+
+    Raises:
+        InputError: if they can't be loaded, or are not those of the run.
+    """
+    spec, recorded = sweep["spec"], sweep["dataset"]
+    data, note = load_dataset(
+        spec["dataset"],
+        data_dir or spec["data_dir"],
+        seed=spec["seed"],
+        limit_train=recorded["limit_train"],
+        thesaurus=spec.get("thesaurus"),
+    )
+    if data.fingerprint != recorded["fingerprint"]:
+        raise InputError(
+            f"data must be what the run used ({recorded['name']}, fingerprint "
+            f"{recorded['fingerprint']}), got {note} with {data.fingerprint}; give --data-dir"
+        )
+    return data
 
 
 def _parse(dataset: str) -> tuple[str, Path]:

@@ -152,16 +152,13 @@ def time_with_references(job: Job, limits: Limits) -> list[Series]:
     recipe = _recipe(job, example, example)
     runner = open_runtime(job.serving.runtime).load(job.artefact_folder, recipe)
     calls = [lambda: runner(example), *reference_calls(job.serving.device)]
-    min_time_s, time_limit_s = limits.of_process()
-    return alternate(calls, min_time_s=min_time_s, time_limit_s=time_limit_s)
+    return alternate(calls, limits.of_process())
 
 
 def time_references(serving: Serving, limits: Limits) -> list[Series]:
     """Time the references alone, in this fresh process."""
     _set_threads(serving)
-    min_time_s, time_limit_s = limits.of_process()
-    calls = reference_calls(serving.device)
-    return alternate(calls, min_time_s=min_time_s, time_limit_s=time_limit_s)
+    return alternate(reference_calls(serving.device), limits.of_process())
 
 
 def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:
@@ -172,11 +169,9 @@ def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:
 
         model = prune(model, example_inputs(task, 2), subject["pruned_fraction"])
     if subject["checkpoint"] is not None:
-        from trainables.checkpoint_store import read_checkpoint
+        from trainables.checkpoint_store import read_served_weights
 
-        state = read_checkpoint(subject["checkpoint"], torch.device("cpu"))
-        average = state["average"]
-        model.load_state_dict(state["model"] if average is None else average["model"])
+        model.load_state_dict(read_served_weights(subject["checkpoint"]))
     return model.eval()
 
 

@@ -113,11 +113,7 @@ Timer = Callable[[Call], TimedCall]
 
 
 def alternate(
-    networks: Sequence[Call],
-    *,
-    min_time_s: float,
-    time_limit_s: float,
-    timer: Timer = time_call,
+    networks: Sequence[Call], limits: Limits, *, timer: Timer = time_call
 ) -> list[Series]:
     """Time blocks of networks in turn until the shortest calls of each agree.
 
@@ -127,8 +123,7 @@ def alternate(
 
     Args:
         networks: what is timed.
-        min_time_s: seconds of calls at least.
-        time_limit_s: seconds of calls at most.
+        limits: of the time spent in calls.
         timer: calls and times.
 
     Returns:
@@ -143,9 +138,9 @@ def alternate(
             spent_ms += timer(network).wall_ms
             spent_ms += _time_block(network, series, timer)
         num_rounds = len(all_series[0].minima_ms)
-        if num_rounds >= _LEAST_ROUNDS and spent_ms >= time_limit_s * 1000:
+        if num_rounds >= _LEAST_ROUNDS and spent_ms >= limits.time_limit_s * 1000:
             break
-        is_enough = num_rounds >= _MIN_ROUNDS and spent_ms >= min_time_s * 1000
+        is_enough = num_rounds >= _MIN_ROUNDS and spent_ms >= limits.min_time_s * 1000
         if is_enough and all(series.is_stable() for series in all_series):
             break
     return all_series

@@ -6,7 +6,6 @@ Needs no Torch itself.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.child_process import child_environment
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency.blocks import Limits
@@ -210,15 +210,9 @@ def _ask(request: Mapping[str, Any], serving: Serving) -> Iterator[LatencyFigure
 
 
 def _environment(serving: Serving) -> dict[str, str]:
-    """Return ours, with threads set on purpose and this package on the path."""
-    package_root = str(Path(__file__).resolve().parents[2])
-    python_path = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
     own = {
-        **os.environ,
-        "PYTHONPATH": python_path,
-        "OMP_NUM_THREADS": str(serving.num_threads),
+        **child_environment(serving.num_threads),
         "OPENBLAS_NUM_THREADS": "1",  # NumPy's would start threads, and those can't be forked
-        "OMP_WAIT_POLICY": "PASSIVE",
         "NNCF_CI": "1",  # it sends word of its use otherwise
     }
     return own if serving.device == "cuda" else {**own, "CUDA_VISIBLE_DEVICES": ""}

@@ -33,8 +33,7 @@ def read_graph(path: Path, batch_size: int) -> bytes:
         raise InputError(
             f"MODEL must be an ONNX file, got {path} ({reason}); name another"
         ) from None
-    initial = {tensor.name for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in initial]
+    inputs = _inputs_of(model)
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (_FLOAT, _INT64):
         raise InputError(
             f"MODEL must have one input, of float32 or int64, got {path} with "
@@ -63,9 +62,14 @@ def example_of(graph: bytes) -> Tensor:
     import torch
 
     model = onnx.load_from_string(graph)
-    initial = {tensor.name for tensor in model.graph.initializer}
-    (value,) = [value for value in model.graph.input if value.name not in initial]
+    (value,) = _inputs_of(model)
     shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
     if value.type.tensor_type.elem_type == _INT64:
         return torch.randint(0, 2, shape)
     return torch.randn(shape)
+
+
+def _inputs_of(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return what a caller gives: older files list their weights as inputs too."""
+    initial = {tensor.name for tensor in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in initial]

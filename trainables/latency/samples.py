@@ -41,7 +41,7 @@ def _inputs(data: SplitData, part: Part, num_samples: int) -> tuple[NDArray[Any]
     placed = data.on_device(torch.device("cpu"))
     whole = placed.place(part)
     chosen = spread_positions(_limit(data, num_samples), whole)
-    inputs = placed.model_inputs(whole.inputs[chosen]).contiguous()
+    inputs = placed.model_inputs(whole.inputs_at(chosen)).contiguous()
     return inputs.numpy(), whole.labels[chosen].numpy()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from trainables.data.dataset import SplitData
-from trainables.data.load import load_dataset
+from trainables.data.load import load_recorded
 from trainables.errors import InputError
 from trainables.latency.measure import Subject
 from trainables.trial_config import TrialConfig
@@ -70,20 +70,7 @@ class TrainedRun:
         Raises:
             InputError: if the data are not those of the run.
         """
-        spec, recorded = self.sweep["spec"], self.sweep["dataset"]
-        data, note = load_dataset(
-            spec["dataset"],
-            data_dir or spec["data_dir"],
-            seed=spec["seed"],
-            limit_train=recorded["limit_train"],
-            thesaurus=spec.get("thesaurus"),
-        )
-        if data.fingerprint != recorded["fingerprint"]:
-            raise InputError(
-                f"data must be what the run used ({recorded['name']}, fingerprint "
-                f"{recorded['fingerprint']}), got {note} with {data.fingerprint}; give --data-dir"
-            )
-        return data
+        return load_recorded(self.sweep, data_dir)
 
     def _subject(self, row: Mapping[str, Any]) -> Subject:
         checkpoint = row["checkpoint"]
