@@ -114,7 +114,7 @@ def test_an_epoch_that_overruns_is_given_up(
     monkeypatch.setattr(spending, "time_epochs", lambda configs, *_: [1e-3] * len(configs))
     limit_s = 60.0
     spec = SweepSpec(
-        **TINY | {"models": ("resnet56",), "widths": (64,), "batch_size": 4, "limit_train": 900},
+        **TINY | {"models": ("resnet56",), "widths": (160,), "batch_size": 4, "limit_train": 900},
         trials=2, epochs=3, gangs=1, budget_gpu_hours=2 * limit_s / 3600, out=str(run),
     )  # fmt: skip
     assert launch(spec) == 1  # no trial has anything to show

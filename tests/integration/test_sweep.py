@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.records import RESULTS_SCHEMA, TRIALS_SCHEMA
-from sweeps import launch as launch_module
+from sweeps import prepared_sweep
 from sweeps.draw import DrawnTrial
 from sweeps.launch import launch
 from sweeps.spec import SweepSpec
@@ -183,7 +183,7 @@ def test_a_failing_trial_and_a_killed_worker_cost_no_other_trial(
         DrawnTrial(f"trial_{index:04d}", TrialConfig.from_dict(config), None)
         for index, config in enumerate([diverges, *sound])
     ]
-    monkeypatch.setattr(launch_module, "draw_trials", lambda *_: drawn)
+    monkeypatch.setattr(prepared_sweep, "draw_trials", lambda *_: drawn)
     run = tmp_path / "run"
     spec = SweepSpec(
         dataset="digits", limit_train=256, batch_size=32, models=("resnet8",), widths=(4,),
