@@ -22,7 +22,7 @@ from trainables.trial_config import TrialConfig
 
 FIRST_LIMITS: Final = Limits()
 
-REPEATS: Final = ((5.0, Limits(2.0, 6.0)), (15.0, Limits(5.0, 10.0)))
+REPEATS: Final = ((5.0, Limits(5.0, 10.0)), (15.0, Limits(8.0, 10.0)))
 """What is uncertain, or does not tell whether the SLO is met, is measured again: after a pause
 [seconds] for whatever disturbed it to pass, and longer."""
 

@@ -13,6 +13,7 @@ import ray
 from sweeps.cluster import Cluster, local_cluster
 from sweeps.gangs import hold_gangs
 from sweeps.resources import GangPlan
+from tests.known_latencies import know_latencies
 from trainables.data.dataset import ImageData
 from trainables.data.load import load_dataset
 from trainables.trial_config import TrialConfig
@@ -26,6 +27,14 @@ PLAN = GangPlan(
 @pytest.fixture(scope="session")
 def digits() -> ImageData:
     return load_dataset("digits", "unused", seed=0, limit_train=256)[0]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_latencies(digits: ImageData) -> None:
+    """Figures of what these sweeps train: none measures unless it has a cache of its own."""
+    small = TrialConfig(model="resnet8", width=4)
+    slow = TrialConfig(model="resnet56", width=160)
+    know_latencies([small, slow], digits.task)
 
 
 @pytest.fixture(scope="module")

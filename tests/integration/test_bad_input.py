@@ -83,7 +83,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: Any, flags: list[str]) -> str:
         ("--dataset digits --models resnet9", "resnet9"),
         ("--dataset digits --batch-size 100000", "batch_size must be <="),
         ("--dataset digits --batch-size 33 --workers-per-trial 2", "multiple of 2 workers"),
-        ("--dataset digits --latency-slo-ms 0.000001", "latency_ms of the fastest architecture"),
+        (
+            "--dataset digits --models resnet8 --widths 4 --latency-slo-ms 0.000001",
+            "latency_ms of the fastest architecture",
+        ),
         ("--latency-percentile 98", "--latency-percentile"),
         ("--dataset digits --runtime abacus", "--runtime must be one of eager"),
         ("--dataset digits --precision fp8", "--fix precision=bf16 sets training's"),

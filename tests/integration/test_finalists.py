@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.records import SCORE_NAMES
+from tests.known_latencies import know_latencies
+from trainables.data.load import load_dataset
+from trainables.trial_config import TrialConfig
 
 pytestmark = pytest.mark.ray
 
@@ -54,7 +57,10 @@ def search(data: Path, run: Path) -> tuple[list[dict[str, Any]], list[dict[str, 
 
 
 def test_the_test_part_is_seen_by_finalists_alone_and_decides_nothing(tmp_path: Path) -> None:
-    results, trials = search(write_texts(tmp_path / "right", test_shift=0), tmp_path / "a")
+    right = write_texts(tmp_path / "right", test_shift=0)
+    task = load_dataset(f"text:{right}", "unused", seed=0)[0].task
+    know_latencies([TrialConfig(model="text_cnn", width=width) for width in (4, 8)], task)
+    results, trials = search(right, tmp_path / "a")
     shifted_results, shifted = search(write_texts(tmp_path / "wrong", test_shift=1), tmp_path / "b")
     assert results == shifted_results
     finalists = [trial["trial_id"] for trial in trials if trial["test_accuracy"] is not None]

@@ -13,7 +13,6 @@ from sweeps.latency_bench import DriverBench, Request, identify_here
 from trainables.errors import InputError
 from trainables.latency.blocks import Limits
 from trainables.latency.measure import Subject
-from trainables.latency.nominal import Nominal, keep_nominal
 from trainables.latency.serving import Serving
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
@@ -26,21 +25,18 @@ CONFIGS = [TrialConfig(width=4), TrialConfig(width=8)]
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeBench]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        keep_nominal(Nominal(2.0, 2.0), 1)
-        ray.init(
-            address="local",
-            num_cpus=1,
-            resources={LATENCY_BENCH: 1},
-            include_dashboard=False,
-            log_to_driver=False,
-        )
-        chosen = choose_bench(lambda: None)
-        assert isinstance(chosen, NodeBench)
-        yield chosen
-        ray.shutdown()
+def bench() -> Iterator[NodeBench]:
+    ray.init(
+        address="local",
+        num_cpus=1,
+        resources={LATENCY_BENCH: 1},
+        include_dashboard=False,
+        log_to_driver=False,
+    )
+    chosen = choose_bench(lambda: None)
+    assert isinstance(chosen, NodeBench)
+    yield chosen
+    ray.shutdown()
 
 
 def request(subjects: list[Subject], serving: Serving) -> Request:

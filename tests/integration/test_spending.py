@@ -54,7 +54,7 @@ def kill_workers(run: Path, num_kills: int) -> None:
 def test_the_ledger_accounts_for_all_that_was_held(tmp_path: Path, held: list[float]) -> None:
     run = tmp_path / "run"
     spec = SweepSpec(
-        **TINY, trials=6, epochs=20, gangs=2, price_usd_per_hour=1.8, finalists=1, out=str(run)
+        **TINY, trials=6, epochs=12, gangs=2, price_usd_per_hour=1.8, finalists=1, out=str(run)
     )
     killer = threading.Thread(target=kill_workers, args=(run, 2))
     killer.start()

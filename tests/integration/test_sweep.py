@@ -50,7 +50,10 @@ def num_files(run: Path) -> int:
 @pytest.fixture(scope="module")
 def pbt_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("pbt") / "run"
-    flags = f"--trials 4 --epochs 6 --perturbation-epochs 1 --price-usd-per-hour 2 --out {run}"
+    flags = (
+        f"--trials 4 --epochs 6 --perturbation-epochs 1 --price-usd-per-hour 2 --out {run} "
+        f"--latency-cache {run.parent / 'latency.parquet'}"
+    )
     done = subprocess.run(command("pbt_cifar.py", flags), capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
@@ -177,8 +180,8 @@ def test_one_signal_ends_a_sweep_and_leaves_nothing(number: signal.Signals, tmp_
 def test_a_failing_trial_and_a_killed_worker_cost_no_other_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    diverges = make_config(learning_rate=100.0, weight_decay=1.0, num_epochs=40, batch_size=32)
-    sound = [make_config(seed=seed, num_epochs=40, batch_size=32) for seed in range(3)]
+    diverges = make_config(learning_rate=100.0, weight_decay=1.0, num_epochs=20, batch_size=32)
+    sound = [make_config(seed=seed, num_epochs=20, batch_size=32) for seed in range(3)]
     drawn = [
         DrawnTrial(f"trial_{index:04d}", TrialConfig.from_dict(config), None)
         for index, config in enumerate([diverges, *sound])
@@ -187,7 +190,7 @@ def test_a_failing_trial_and_a_killed_worker_cost_no_other_trial(
     run = tmp_path / "run"
     spec = SweepSpec(
         dataset="digits", limit_train=256, batch_size=32, models=("resnet8",), widths=(4,),
-        trials=4, epochs=40, gangs=1, workers_per_trial=2, out=str(run),
+        trials=4, epochs=20, gangs=1, workers_per_trial=2, finalists=0, out=str(run),
     )  # fmt: skip
     killed: list[int] = []
     killer = threading.Thread(target=kill_a_worker, args=(run, killed))
@@ -204,7 +207,7 @@ def test_a_failing_trial_and_a_killed_worker_cost_no_other_trial(
         trial_id = f"trial_{index:04d}"
         assert trials[trial_id]["status"] == "completed"
         epochs = [row["epoch"] for row in results if row["trial_id"] == trial_id]
-        assert epochs == list(range(1, 41))  # none lost, none twice
+        assert epochs == list(range(1, 21))  # none lost, none twice
     assert {row["generation"] for row in results} == {1, 2}
 
 

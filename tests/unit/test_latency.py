@@ -13,7 +13,7 @@ from trainables.latency.blocks import Limits
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import device_name, runtime_versions
 from trainables.latency.measure import Samples, Subject, measure_all
-from trainables.latency.nominal import Nominal, keep_nominal
+from trainables.latency.nominal import read_nominal
 from trainables.latency.serving import Serving, check_serving
 from trainables.models import architecture_fingerprint
 from trainables.task import Task
@@ -28,14 +28,7 @@ def test_a_figure_is_a_row_of_the_latency_table():
     assert list(LatencyFigure.__dataclass_fields__) == LATENCY_SCHEMA.names
 
 
-@pytest.fixture
-def quiet_host(tmp_path, monkeypatch):
-    """A host whose references were timed: their times are as short as can be."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    keep_nominal(Nominal(1e-3, 1e-3), 1)
-
-
-def test_fresh_processes_measure_each_model_and_one_that_cannot_run_stops_no_other(quiet_host):
+def test_fresh_processes_measure_each_model_and_one_that_cannot_run_stops_no_other():
     data = random_data()
     placed = data.val.inputs.astype(np.float32) / 255
     samples = Samples(placed, placed, data.val.labels)
@@ -62,7 +55,8 @@ def test_fresh_processes_measure_each_model_and_one_that_cannot_run_stops_no_oth
     assert (small.p95_ms is None) == (small.tail_reason is not None)
     assert small.num_samples >= 5
     assert 0 < small.min_ms <= small.p50_ms
-    assert small.latency_ms == pytest.approx(1e-3 * small.reference_ratio)
+    nominal_ms = read_nominal(1).mean_ms
+    assert small.latency_ms == pytest.approx(nominal_ms * small.reference_ratio)
     assert (small.status == "exact") == (small.reason is None)
     assert small.throughput_per_s == pytest.approx(2000 / small.latency_ms)
     assert small.max_difference < 1e-4

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from trainables.latency.blocks import Limits, Series, TimedCall, alternate, pool, time_call
+from trainables.latency.blocks import Limits, TimedCall, alternate, shortest_ms, time_call
 
 
 class FakeTimer:
@@ -19,90 +19,41 @@ class FakeTimer:
         return TimedCall(duration_ms, duration_ms, False)
 
 
-def constant(duration_ms):
-    return itertools.repeat(duration_ms)
-
-
-def growing(first_ms=6.0):
-    return itertools.accumulate(itertools.repeat(1.05), lambda a, b: a * b, initial=first_ms)
-
-
-def time_both(min_time_s=0.5, time_limit_s=10.0, **durations_ms):
-    timer = FakeTimer(**durations_ms)
-    target, reference = alternate(
-        ["target", "reference"], Limits(min_time_s, time_limit_s), timer=timer
-    )
+def time_both(target_ms, reference_ms, seconds=0.1):
+    timer = FakeTimer(target=itertools.repeat(target_ms), reference=itertools.repeat(reference_ms))
+    target, reference = alternate(["target", "reference"], seconds, timer=timer)
     return target, reference, timer
 
 
 def test_blocks_alternate_and_the_call_after_a_switch_is_not_counted():
-    target, reference, timer = time_both(target=constant(1.0), reference=constant(2.0))
-    timed = timer.order[50 + 25 :]  # after 50 ms of warm-up each
+    target, reference, timer = time_both(1.0, 2.0)
+    timed = timer.order[30 + 15 :]  # after 30 ms of warm-up each
     # 5 ms hold five calls of 1 ms, or three of 2 ms; and one more after each switch.
-    pair = ["target"] * 6 + ["reference"] * 4
-    assert timed == pair * (len(timed) // 10)
-    num_rounds = len(timed) // 10
-    assert len(target.calls) == 5 * num_rounds
-    assert len(reference.calls) == 3 * num_rounds
-    assert target.minima_ms == [1.0] * num_rounds
+    assert timed == (["target"] * 6 + ["reference"] * 4) * 8  # rounds of 14 ms in 100 ms
+    assert (len(target), len(reference)) == (5 * 8, 3 * 8)
 
 
-def test_the_end_is_at_the_least_time_where_all_is_stable():
-    target, _, _ = time_both(target=constant(1.0), reference=constant(1.0))
-    assert len(target.minima_ms) == 42  # rounds of 12 ms in 500 ms
+def test_slow_calls_are_timed_in_three_rounds_even_beyond_the_time():
+    target, reference, timer = time_both(6000.0, 1.0)
+    assert len(target) == 3
+    assert len(reference) == 3 * 5
+    assert timer.order[:3] == ["target"] * 3  # of its warm-up
 
 
-def test_slow_calls_are_timed_in_ten_rounds():
-    target, _, _ = time_both(target=constant(100.0), reference=constant(1.0))
-    assert len(target.minima_ms) == 10
+def test_a_warm_up_is_not_counted():
+    durations_ms = itertools.chain([0.1] * 2, itertools.repeat(20.0))
+    (target,) = alternate(["target"], 0.1, timer=FakeTimer(target=durations_ms))
+    assert shortest_ms(target) == 20.0
 
 
-def test_very_slow_calls_are_timed_in_three_rounds_even_beyond_the_limit():
-    target, reference, _ = time_both(target=constant(6000.0), reference=constant(1.0))
-    assert len(target.minima_ms) == len(reference.minima_ms) == 3
+def test_the_shortest_call_is_found_wherever_it_stands():
+    assert shortest_ms([TimedCall(ms, ms, True) for ms in (2.0, 1.5, 3.0)]) == 1.5
 
 
-@pytest.mark.parametrize("noisy", ["target", "reference"])
-def test_noise_in_either_is_timed_until_the_limit(noisy):
-    durations_ms = {"target": constant(1.0), "reference": constant(1.0), noisy: growing()}
-    target, reference, _ = time_both(**durations_ms)
-    assert not (target if noisy == "target" else reference).is_stable()
-    spent_ms = sum(call.wall_ms for series in (target, reference) for call in series.calls)
-    assert spent_ms > 3000
-
-
-def test_it_ends_once_the_noise_is_gone():
-    # 2 s of noise in the target, each call a twentieth longer than the last; then quiet.
-    noise = [6.0 * 1.05**power for power in range(60)]
-    target, _, _ = time_both(target=itertools.chain(noise, constant(1.0)), reference=constant(1.0))
-    assert target.is_stable()
-    assert target.smallest_ms() == [1.0] * 5
-
-
-@pytest.mark.parametrize(
-    ("minima_ms", "is_stable"),
-    [
-        ([1.0] * 4, False),
-        ([1.0] * 5, True),
-        ([9.0, 1.0, 1.02, 1.01, 1.0, 5.0, 1.0], True),
-        ([1.0, 1.0, 1.0, 1.0, 1.021, 1.3], False),
-    ],
-)
-def test_stable_is_where_the_five_smallest_lie_within_two_percent(minima_ms, is_stable):
-    assert Series(minima_ms=minima_ms).is_stable() == is_stable
-
-
-def test_processes_are_pooled_and_stay_as_they_are():
-    one = Series([TimedCall(1.0, 1.0, False)], [1.0])
-    other = Series([TimedCall(2.0, 2.0, True)], [2.0])
-    pooled = pool([one, other])
-    assert pooled.calls == [*one.calls, *other.calls]
-    assert pooled.minima_ms == [1.0, 2.0]
-    assert (len(one.calls), len(other.calls)) == (1, 1)
-
-
-def test_three_processes_share_the_time():
-    assert Limits(0.6, 9.0).of_process() == (pytest.approx(0.2), 3.0)
+def test_five_processes_share_the_time_of_calls_and_not_the_limit():
+    limits = Limits(1.5, 10.0)
+    assert limits.process_s == pytest.approx(0.3)
+    assert limits.time_limit_s == 10.0
 
 
 def test_a_call_that_sleeps_takes_wall_time_and_no_cpu_time():

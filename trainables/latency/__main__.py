@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument(
-        "--min-time-s", type=float, default=0.5, help="of calls; 60 where a decision stands on it"
+        "--min-time-s", type=float, default=1.5, help="of calls; 60 where a decision stands on it"
     )
     parser.add_argument("--out", type=Path, help="JSON or Parquet file for the figures")
     parser.add_argument("--trial", nargs="+", default=[], help="of the run; default: its front")

@@ -152,13 +152,13 @@ def time_with_references(job: Job, limits: Limits) -> list[Series]:
     recipe = _recipe(job, example, example)
     runner = open_runtime(job.serving.runtime).load(job.artefact_folder, recipe)
     calls = [lambda: runner(example), *reference_calls(job.serving.device)]
-    return alternate(calls, limits.of_process())
+    return alternate(calls, limits.process_s)
 
 
 def time_references(serving: Serving, limits: Limits) -> list[Series]:
     """Time the references alone, in this fresh process."""
     _set_threads(serving)
-    return alternate(reference_calls(serving.device), limits.of_process())
+    return alternate(reference_calls(serving.device), limits.process_s)
 
 
 def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:

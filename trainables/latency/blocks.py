@@ -7,41 +7,38 @@ arXiv:1608.04295) show why the minimum is the estimator to take.
 
 from __future__ import annotations
 
-import heapq
 import resource
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 MAX_TRIES = 4
-NUM_PROCESSES = 3
+NUM_PROCESSES = 5
 
 Call = Callable[[], Any]
 
 _BLOCK_MS = 4.5
 _WARM_UP_CALLS = 3
-_WARM_UP_MS = 50.0
-_MIN_ROUNDS = 10
+_WARM_UP_MS = 30.0
 _LEAST_ROUNDS = 3  # without them nothing can be said, however long a call takes
-_NUM_SMALLEST = 5
-_STABLE_FRACTION = 0.02
 
 
 class Limits(NamedTuple):
     """How long a network and the references are timed together, in each try.
 
     Attributes:
-        min_time_s: seconds of calls at least; 60 for figures that a decision stands on.
-        time_limit_s: seconds at most, but for three rounds of blocks in each of two processes.
+        min_time_s: seconds of calls, in all processes together; 60 for figures that a decision
+            stands on.
+        time_limit_s: seconds in which more processes are started until they agree.
     """
 
-    min_time_s: float = 0.5
+    min_time_s: float = 1.5
     time_limit_s: float = 10.0
 
-    def of_process(self) -> Limits:
-        """Return the limits of one of three processes."""
-        return Limits(self.min_time_s / NUM_PROCESSES, self.time_limit_s / NUM_PROCESSES)
+    @property
+    def process_s(self) -> float:
+        """Seconds of calls in each process."""
+        return self.min_time_s / NUM_PROCESSES
 
 
 class TimedCall(NamedTuple):
@@ -76,54 +73,29 @@ def _num_preemptions() -> int | None:
     return None if who is None else resource.getrusage(who).ru_nivcsw
 
 
-@dataclass
-class Series:
-    """The timed calls of one network.
-
-    Attributes:
-        calls: all but those that only warmed up.
-        minima_ms: the shortest call of each block.
-    """
-
-    calls: list[TimedCall] = field(default_factory=list)
-    minima_ms: list[float] = field(default_factory=list)
-
-    def smallest_ms(self) -> list[float]:
-        """Return the five smallest block minima, ascending."""
-        return heapq.nsmallest(_NUM_SMALLEST, self.minima_ms)
-
-    def is_stable(self) -> bool:
-        """Return whether there are five smallest block minima that lie within 2 %."""
-        smallest = self.smallest_ms()
-        return (
-            len(smallest) == _NUM_SMALLEST and smallest[-1] <= (1 + _STABLE_FRACTION) * smallest[0]
-        )
+Series = list[TimedCall]
+"""The timed calls of one network, but for those that only warmed up."""
 
 
-def pool(series: Iterable[Series]) -> Series:
-    """Return what several processes timed of one network as one series."""
-    pooled = Series()
-    for one in series:
-        pooled.calls += one.calls
-        pooled.minima_ms += one.minima_ms
-    return pooled
+def shortest_ms(series: Series) -> float:
+    """Return the shortest call."""
+    return min(call.wall_ms for call in series)
 
 
 Timer = Callable[[Call], TimedCall]
 
 
 def alternate(
-    networks: Sequence[Call], limits: Limits, *, timer: Timer = time_call
+    networks: Sequence[Call], seconds: float, *, timer: Timer = time_call
 ) -> list[Series]:
-    """Time blocks of networks in turn until the shortest calls of each agree.
+    """Time blocks of networks in turn.
 
     A block lasts 4.5 ms, or one call if that is longer; the call before it, after the switch, is
-    not counted. The end is at 10 rounds and the least time, once all series are stable, or at the
-    time limit; three rounds are always taken.
+    not counted.
 
     Args:
         networks: what is timed.
-        limits: of the time spent in calls.
+        seconds: spent in calls; three rounds of blocks are always taken.
         timer: calls and times.
 
     Returns:
@@ -131,18 +103,13 @@ def alternate(
     """
     for network in networks:
         _warm_up(network, timer)
-    all_series = [Series() for _ in networks]
-    spent_ms = 0.0
-    while True:
+    all_series: list[Series] = [[] for _ in networks]
+    num_rounds, spent_ms = 0, 0.0
+    while num_rounds < _LEAST_ROUNDS or spent_ms < 1000 * seconds:
         for network, series in zip(networks, all_series, strict=True):
             spent_ms += timer(network).wall_ms
             spent_ms += _time_block(network, series, timer)
-        num_rounds = len(all_series[0].minima_ms)
-        if num_rounds >= _LEAST_ROUNDS and spent_ms >= limits.time_limit_s * 1000:
-            break
-        is_enough = num_rounds >= _MIN_ROUNDS and spent_ms >= limits.min_time_s * 1000
-        if is_enough and all(series.is_stable() for series in all_series):
-            break
+        num_rounds += 1
     return all_series
 
 
@@ -154,10 +121,8 @@ def _warm_up(network: Call, timer: Timer) -> None:
 
 
 def _time_block(network: Call, series: Series, timer: Timer) -> float:
-    first = len(series.calls)
     spent_ms = 0.0
     while spent_ms < _BLOCK_MS:
-        series.calls.append(timer(network))
-        spent_ms += series.calls[-1].wall_ms
-    series.minima_ms.append(min(call.wall_ms for call in series.calls[first:]))
+        series.append(timer(network))
+        spent_ms += series[-1].wall_ms
     return spent_ms

@@ -26,18 +26,19 @@ class LatencyFigure:
         num_parameters: that the model has.
         latency_ms: what the shortest call takes when the host is quiet, whatever it did meanwhile:
             reference_ratio x nominal_reference_ms. To rank by.
-        latency_low_ms: with the fifth smallest block minimum of the reference.
-        latency_high_ms: with the fifth smallest block minimum of the model.
+        latency_low_ms: of the middle half of the processes' figures, by either reference network.
+        latency_high_ms: likewise.
         p50_ms: the median of all calls, as the host was; each quantile with its 95 % interval.
         p95_ms: of the calls that were not preempted; None where they say nothing.
         p99_ms: likewise.
         status: `exact`; `uncertain`: measured, but not to be ranked by; `failed`: not measured.
         reason: why it is uncertain or failed; None for exact.
-        reference_ratio: min_ms / reference_min_ms; comparable on one kind of processor.
+        reference_ratio: of the model's shortest call to the reference networks' (their geometric
+            mean), the median of the processes'; comparable on one kind of processor.
         min_ms: the model's shortest call.
-        reference_min_ms: the reference network's shortest call, timed in turn with it.
-        nominal_reference_ms: the reference network's shortest call when the host is quiet.
-        num_tries: taken until the shortest calls agreed.
+        reference_min_ms: the reference networks' shortest calls, timed in turn with it.
+        nominal_reference_ms: the reference networks' shortest calls when the host is quiet.
+        num_tries: taken until the processes agreed.
         num_samples: calls timed.
         clean_fraction: of these, not preempted; None where the system doesn't say.
         governor: of the CPU's clock rate; None where the system doesn't tell.

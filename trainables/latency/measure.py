@@ -79,8 +79,9 @@ def measure_all(
     """Measure models one after the other, away from this process.
 
     Each in fresh processes: one builds what would be shipped, one loads it and compares its logits
-    with those of eager PyTorch in fp32, at least three time it. The first call on a host also times
-    the reference networks, and keeps their times (`trainables.latency.nominal`).
+    with those of eager PyTorch in fp32, at least five time it (two where calls are long). The first
+    call on a host also times the reference networks, and keeps their times
+    (`trainables.latency.nominal`).
 
     Args:
         subjects: what to measure.

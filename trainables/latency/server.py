@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import json
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -20,8 +21,8 @@ from typing import Any, TextIO
 from trainables.errors import InputError
 from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency import artefact as steps
-from trainables.latency.blocks import Limits, Series
-from trainables.latency.calibration import calibrate, is_low_pressure
+from trainables.latency.blocks import Limits, Series, shortest_ms
+from trainables.latency.calibration import calibrate, is_figure_settled
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.host import cpu_governor, device_name, runtime_versions
 from trainables.latency.isolated import call_isolated
@@ -29,7 +30,7 @@ from trainables.latency.job import Job
 from trainables.latency.nominal import Nominal, keep_nominal, read_nominal
 from trainables.latency.outputs import Comparison, fp32_fault
 from trainables.latency.serving import Serving
-from trainables.latency.settling import settle
+from trainables.latency.settling import MAX_SPREAD, Processes, settle, spread
 from trainables.models import find_model
 from trainables.task import Task
 
@@ -98,7 +99,7 @@ def _time(job: Job, nominal: Nominal, limits: Limits) -> dict[str, Any]:
     settled = settle(
         lambda: call_isolated(steps.time_with_references, job, limits, limit_s=STEP_LIMIT_S),
         limits,
-        is_good=lambda series: is_low_pressure(series, nominal),
+        lambda processes: is_figure_settled(processes, nominal),
     )
     found = calibrate(settled, nominal, job.serving)
     throughput_per_s = 1000 * job.serving.batch_size / found["latency_ms"]
@@ -117,12 +118,24 @@ def find_nominal(serving: Serving) -> Nominal:
     def time_in_process() -> list[Series]:
         return call_isolated(steps.time_references, serving, _NOMINAL_LIMITS, limit_s=STEP_LIMIT_S)
 
-    settled = settle(time_in_process, _NOMINAL_LIMITS)
-    compact, wide = (series.smallest_ms()[0] for series in settled.series)
-    nominal = Nominal(compact, wide, is_stable=not settled.disagreement)
+    settled = settle(time_in_process, _NOMINAL_LIMITS, _is_nominal_settled)
+    compact_ms, wide_ms = _shortest_by_network(settled.processes)
+    nominal = Nominal(
+        statistics.median(compact_ms),
+        statistics.median(wide_ms),
+        is_stable=_is_nominal_settled(settled.processes),
+    )
     if not nominal.is_stable:
         return nominal
     return keep_nominal(nominal, serving.num_threads, serving.device)
+
+
+def _is_nominal_settled(processes: Processes) -> bool:
+    return all(spread(times_ms) <= MAX_SPREAD for times_ms in _shortest_by_network(processes))
+
+
+def _shortest_by_network(processes: Processes) -> list[list[float]]:
+    return [[shortest_ms(one) for one in series] for series in zip(*processes, strict=True)]
 
 
 def answer(request: Mapping[str, Any], tell: Callable[[Mapping[str, Any]], None]) -> None:
