@@ -55,6 +55,16 @@ class Run:
     attributions: pa.Table
     ledger: pa.Table
 
+    @property
+    def other_columns(self) -> list[str]:
+        """Numeric columns of the trials beside those of every run, as a replayed table has."""
+        return [
+            field.name
+            for field in self.trials.schema
+            if field.name not in TRIALS_SCHEMA.names
+            and (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
+        ]
+
 
 def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of a local path or a URI, and the path inside it.

@@ -145,7 +145,7 @@ def run_objectives(run: Run) -> tuple[Objective, ...]:
             f"column:min, got {texts!r}; give --objectives"
         )
     try:
-        return tuple(Objective.parse(text) for text in texts)
+        return tuple(Objective.parse(text, run.other_columns) for text in texts)
     except ValueError as error:
         raise RunError(f"{error} (in the sweep.json of {run.path})") from error
 

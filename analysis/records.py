@@ -6,6 +6,7 @@ them) share. It needs only pyarrow.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -278,6 +279,20 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 
+KNOWN_COLUMNS = (
+    "num_parameters",
+    "flops",
+    "activation_bytes",
+    "weights_bytes",
+    "latency_ms",
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "latency_p99_ms",
+    "serving_usd_per_million",
+)
+"""Columns of `trials.parquet` that an architecture has before it trains."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """A column of `trials.parquet` and the direction in which it is better."""
@@ -285,9 +300,18 @@ class Objective:
     column: str
     direction: Literal["max", "min"]
 
+    @property
+    def is_known_before_training(self) -> bool:
+        """Whether every trial has it before its first step."""
+        return self.column in KNOWN_COLUMNS
+
     @classmethod
-    def parse(cls, text: str) -> Objective:
+    def parse(cls, text: str, others: Collection[str] = ()) -> Objective:
         """Read `column:max` or `column:min`.
+
+        Args:
+            text: as a user writes it.
+            others: numeric columns that a table has beside those of every run.
 
         Raises:
             ValueError: if the column is no number in `trials.parquet` or the direction is missing.
@@ -302,7 +326,7 @@ class Objective:
             for field in TRIALS_SCHEMA
             if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
             if not field.name.startswith("test_")
-        ]
+        ] + list(others)
         if column.startswith("test_"):
             raise ValueError(
                 f"objectives must not read the test part, got {column!r}; use "

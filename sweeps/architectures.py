@@ -50,6 +50,19 @@ class Architectures:
         figures = {**dataclasses.asdict(complexity), **self._latency_columns(config)}
         return Architecture(fingerprint, figures)
 
+    def known(self, values: Mapping[str, Any]) -> dict[str, float]:
+        """Return what is known of a config before it trains, for a scheduler, by column.
+
+        An uncertain latency is a number here: it is better than none to steer by.
+        """
+        figure = self.latencies.figure(TrialConfig.from_dict(values))
+        figures = {**self.describe(values).figures, "latency_ms": figure.latency_ms}
+        return {
+            name: float(value)
+            for name, value in figures.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        }
+
     def _latency_columns(self, config: TrialConfig) -> dict[str, Any]:
         """Return the latency of an architecture as `trials.parquet` has it.
 

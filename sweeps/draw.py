@@ -8,6 +8,7 @@ from typing import Final
 
 from sweeps.plan import SweepPlan
 from sweeps.slo import Refusal, RefusalListener
+from sweeps.spec import POPULATION
 from trainables.errors import InputError
 from trainables.trial_config import TrialConfig
 
@@ -54,5 +55,5 @@ def draw_trials(
         config = plan.sampler.draw(index)
         trial = DrawnTrial(f"trial_{index:04d}", config, refusal(config))
         drawn.append(trial)
-        num_counted += trial.refusal is None or plan.spec.scheduler != "pbt"
+        num_counted += trial.refusal is None or plan.spec.scheduler not in POPULATION
     return drawn

@@ -43,7 +43,7 @@ from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.run_folder import RunFolder, default_run_path
-from sweeps.schedulers.from_ray import make_scheduler
+from sweeps.schedulers.choose import make_scheduler
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
@@ -202,7 +202,7 @@ def _search(
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
     random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
-    scheduler = make_scheduler(plan, recorder.exploit)
+    scheduler = make_scheduler(plan, sweep.architectures.known, recorder.exploit)
     callback = SweepCallback(
         recorder,
         keeper,
@@ -213,7 +213,10 @@ def _search(
         denial=watch.denial,
     )
     settings = TrialSettings(
-        desk, sweep.storage, plan.spec.checkpoint_epochs, plan.objectives[0].column
+        desk,
+        sweep.storage,
+        plan.spec.checkpoint_epochs,
+        tuple(objective.column for objective in plan.steering),
     )
     # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
     tune.run(

@@ -17,7 +17,8 @@ from sweeps.resources import GangPlan
 from sweeps.sampling import Sampler
 from sweeps.space_groups import join_spaces
 from sweeps.spaces import architectures, image_space, mutable_part, text_space, validate_space
-from sweeps.spec import SweepSpec
+from sweeps.spec import POPULATION, SweepSpec
+from sweeps.steering import steering_objectives
 from trainables.augment.thesaurus import check_synonyms
 from trainables.batches import check_batch_size
 from trainables.compiling import check_compiler
@@ -54,6 +55,7 @@ class SweepPlan:
         space: what varies from trial to trial.
         fixed: the fields of `TrialConfig` that don't.
         sampler: draws the configs.
+        steering: the objectives that the scheduler decides by.
         mutable: the part of the space that PBT may change; empty for other schedulers.
         note: what of the space is left out, for the user; None if nothing is.
     """
@@ -66,6 +68,7 @@ class SweepPlan:
     sampler: Sampler
     mutable: Space
     objectives: tuple[Objective, ...]
+    steering: tuple[Objective, ...]
     num_trials: int
     num_epochs: int
     perturbation_epochs: int
@@ -94,7 +97,7 @@ def plan_sweep(
     """
     num_epochs = spec.epochs or _default_epochs(data.task, gangs)
     perturbation_epochs = spec.perturbation_epochs or max(1, num_epochs // 6)
-    is_pbt = spec.scheduler == "pbt"
+    is_pbt = spec.scheduler in POPULATION
     if is_pbt:
         _check_population(spec, num_epochs, perturbation_epochs)
     space, fixed = choose_space(spec, gangs, data, num_epochs)
@@ -121,6 +124,7 @@ def plan_sweep(
         sampler=sampler,
         mutable=mutable_part(space, spec.mutate) if is_pbt else {},
         objectives=objectives,
+        steering=steering_objectives(spec, objectives),
         num_trials=spec.trials or sampler.num_configs or default_trials,
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,

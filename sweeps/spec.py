@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import tyro
 
@@ -20,7 +20,11 @@ from sweeps.sampling import SamplerName
 from trainables.epoch_result import STEERING_COLUMNS
 from trainables.errors import InputError
 
-SchedulerName = Literal["fifo", "asha", "pbt"]
+SchedulerName = Literal["fifo", "asha", "pbt", "mo_asha", "mo_pbt"]
+HALVING: Final = ("asha", "mo_asha")
+"""Schedulers that stop trials at rungs."""
+POPULATION: Final = ("pbt", "mo_pbt")
+"""Schedulers whose trials take over one another's weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,9 @@ class SweepSpec:
     """
 
     name: tyro.conf.Suppress[str] = "sweep"
-    scheduler: tyro.conf.Suppress[SchedulerName] = "fifo"
+    scheduler: SchedulerName = "fifo"
+    """What decides which trials go on: mo_asha and mo_pbt by all objectives, the others by the
+    first one."""
 
     own_space: tyro.conf.Suppress[tyro.conf.Fixed[Mapping[str, Domain | Switch]]] = field(
         default_factory=dict
@@ -71,13 +77,20 @@ class SweepSpec:
     batch_size: int | None = None
     """Samples per step over all workers of a trial [samples]."""
     perturbation_epochs: int | None = None
-    """PBT: epochs between two decisions [epochs]."""
+    """PBT, MO-PBT: epochs between two decisions [epochs]."""
     mutate: tuple[str, ...] | None = None
-    """PBT: hyperparameters to mutate; None: all that can change in mid-training."""
+    """PBT, MO-PBT: hyperparameters to mutate; None: all that can change in mid-training."""
     reduction_factor: int = 3
-    """ASHA: one in this many trials goes on at each rung."""
+    """ASHA, MO-ASHA: one in this many trials goes on at each rung."""
     grace_epochs: int = 1
-    """ASHA: epochs before the first rung [epochs]."""
+    """ASHA, MO-ASHA: epochs before the first rung [epochs]."""
+    halving_order: Literal["peer", "epsnet", "crowding"] | None = None
+    """MO-ASHA: who of a rung comes first. None: peer where two objectives steer and one of them is
+    known before training, else epsnet."""
+    halving_variant: Literal["stopping", "promotion"] = "stopping"
+    """MO-ASHA: stop trials at a rung, or pause them there until they are among the best."""
+    pbt_quorum: float | None = None
+    """MO-PBT: members wait for this part of the population [0 to 1]. None: they don't wait."""
     seed: int = 0
     """Of the configs, initial weights, data order and split."""
 
@@ -174,6 +187,7 @@ class SweepSpec:
                      "finalist_latency_seconds"):  # fmt: skip
             _require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
         _require("compress_fraction", self.compress_fraction, "> 0 and < 1", lambda f: 0 < f < 1)
+        _require("pbt_quorum", self.pbt_quorum, "> 0 and <= 1", lambda part: 0 < part <= 1)
         _require("seed", self.seed, ">= 0", lambda value: value >= 0)
         _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
         for name in ("models", "widths", "objectives", "space"):
@@ -183,8 +197,22 @@ class SweepSpec:
                 f"--storage must be a folder or URI without a query, got {self.storage}; set "
                 "endpoints in the environment (AWS_ENDPOINT_URL)"
             )
+        self._check_scheduler()
         self._check_compression()
         self._check_objectives(self.objectives or ())
+
+    def _check_scheduler(self) -> None:
+        """Check that flags of one scheduler aren't given to another."""
+        for flag, value, default, scheduler in (
+            ("halving-order", self.halving_order, None, "mo_asha"),
+            ("halving-variant", self.halving_variant, "stopping", "mo_asha"),
+            ("pbt-quorum", self.pbt_quorum, None, "mo_pbt"),
+        ):
+            if value != default and self.scheduler != scheduler:
+                raise InputError(
+                    f"--{flag} must be left out unless the scheduler is {scheduler}, got {value} "
+                    f"with {self.scheduler}; add --scheduler {scheduler}"
+                )
 
     def _check_compression(self) -> None:
         """Check that finalists which shall be pruned are measured at all."""

@@ -17,7 +17,7 @@ from sweeps.prices import Price, PriceRequest, find_price
 from sweeps.progress import clock_words
 from sweeps.recorder import TrialRecord
 from sweeps.resources import GangPlan, Node
-from sweeps.spec import SweepSpec
+from sweeps.spec import HALVING, POPULATION, SweepSpec
 from trainables.cost import SECONDS_PER_HOUR, paid_seconds, time_usd
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError
@@ -117,7 +117,7 @@ def make_spending(
 
 def rungs_of(plan: SweepPlan) -> Rungs:
     """Return where the plan's scheduler stops trials."""
-    if plan.spec.scheduler != "asha":
+    if plan.spec.scheduler not in HALVING or plan.spec.halving_variant == "promotion":
         return Rungs()
     return asha_rungs(plan.spec.grace_epochs, plan.spec.reduction_factor, plan.num_epochs)
 
@@ -265,7 +265,7 @@ class Spending:
         examination_s: float,
         around_s: float = 0.0,
     ) -> Forecast | None:
-        is_pbt = self.plan.spec.scheduler == "pbt"
+        is_pbt = self.plan.spec.scheduler in POPULATION
         situation = Situation(
             num_gangs=self.plan.gangs.num_gangs,
             rungs=rungs_of(self.plan),

@@ -39,6 +39,11 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
         """Trials in all."""
         return self._num_trials
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no other trial comes."""
+        return not self._waiting
+
     def add_configurations(self, experiments: list[Experiment]) -> None:
         """Take the one experiment that Tune describes."""
         (self._experiment,) = experiments

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -94,16 +94,16 @@ class EpochResult:
         }
 
 
-def pack(row: Mapping[str, Any], steering_column: str) -> dict[str, Any]:
+def pack(row: Mapping[str, Any], steering_columns: Sequence[str]) -> dict[str, Any]:
     """Return a trial's row as Ray Tune shall see it: what it needs, and the rest as one text.
 
     Tune keeps statistics of every number that it sees, kilobytes each, for every trial.
 
     Args:
         row: of JSON's types.
-        steering_column: what the scheduler decides by.
+        steering_columns: what the scheduler decides by.
     """
-    names = ("epoch", "done", "checkpoint", steering_column)
+    names = ("epoch", "done", "checkpoint", *steering_columns)
     seen = {name: row[name] for name in names if name in row}
     others = {name: value for name, value in row.items() if name not in seen}
     return {**seen, _PACKED: json.dumps(others)}

@@ -64,13 +64,13 @@ class TrialSettings:
         desk: the actor handle of the lease desk.
         checkpoint_root: folder or URI under which each trial has a folder.
         checkpoint_epochs: epochs between two checkpoints; the last epoch is always saved.
-        steering_column: what the scheduler decides by.
+        steering_columns: what the scheduler decides by.
     """
 
     desk: Any
     checkpoint_root: str
     checkpoint_epochs: int = 1
-    steering_column: str = "val_accuracy"
+    steering_columns: tuple[str, ...] = ("val_accuracy",)
 
 
 class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are untyped
@@ -114,7 +114,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         except _DeniedError:
             self._release()
             return {RESULT_DUPLICATE: True, DONE: True}
-        return pack(row, self._settings.steering_column)
+        return pack(row, self._settings.steering_columns)
 
     def _despite_losses(self, action: Callable[[], Result]) -> Result:
         """Return what `action` returns; a lost gang sends it back to the last checkpoint."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import (
     AsyncHyperBandScheduler,
@@ -14,9 +13,8 @@ from ray.tune.schedulers import (
     TrialScheduler,
 )
 
-from sweeps.combinations import used_domains
-from sweeps.domains import Space
 from sweeps.plan import SweepPlan
+from sweeps.schedulers.explore import Explore
 from trainables.checkpoint_store import checkpoint_epoch
 
 OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
@@ -24,30 +22,6 @@ OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
 
 RESAMPLE_PROBABILITY: Final = 0.25
 """Share of hyperparameters that explore draws anew instead of perturbing."""
-
-_EXPLORE: Final = 0xE8B1  # a stream of its own: trials draw from (seed, index)
-
-
-class Explore:
-    """PBT's explore step, kept inside the space's bounds, which Ray's own is not.
-
-    Each mutable hyperparameter is drawn anew with `RESAMPLE_PROBABILITY`, else perturbed
-    (Jaderberg et al. 2017, section 4).
-    """
-
-    def __init__(self, mutable: Space, seed: int) -> None:
-        self._mutable = mutable
-        self._generator = np.random.default_rng((seed, 0, _EXPLORE))
-
-    def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a changed copy of a donor's config."""
-        explored = dict(config)
-        for name, domain in used_domains(self._mutable, config).items():
-            if self._generator.random() < RESAMPLE_PROBABILITY:
-                explored[name] = domain.sample(self._generator)
-            else:
-                explored[name] = domain.perturb(explored[name], self._generator)
-        return explored
 
 
 class RecordedPBT(PopulationBasedTraining):  # type: ignore[misc]  # Ray's classes are untyped
@@ -68,7 +42,7 @@ class RecordedPBT(PopulationBasedTraining):  # type: ignore[misc]  # Ray's class
         return {c.path for c in checkpoints if hasattr(c, "path")}
 
 
-def make_scheduler(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:
+def make_ray_scheduler(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:
     """Return the scheduler that the plan names; the first objective steers it."""
     steering = plan.objectives[0]
     common = {"time_attr": "epoch", "metric": steering.column, "mode": steering.direction}
@@ -83,7 +57,7 @@ def make_scheduler(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:
         return RecordedPBT(
             on_exploit,
             perturbation_interval=plan.perturbation_epochs,
-            custom_explore_fn=Explore(plan.mutable, plan.spec.seed),
+            custom_explore_fn=Explore(plan.mutable, plan.spec.seed, RESAMPLE_PROBABILITY),
             log_config=False,
             **common,
         )

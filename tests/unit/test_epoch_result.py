@@ -65,7 +65,7 @@ def test_it_holds_all_that_is_recorded_of_an_epoch(row):
 
 def test_tune_sees_what_it_needs_and_the_rest_comes_back(row):
     row |= {"done": False, "checkpoint": None, "gang": 1}
-    packed = pack(row, "val_loss")
+    packed = pack(row, ["val_loss"])
     assert set(packed) == {"epoch", "done", "checkpoint", "packed", "val_loss"}
     assert unpack(packed) == row
     assert unpack({**packed, "training_iteration": 3}) == {**row, "training_iteration": 3}

@@ -1,0 +1,240 @@
+"""Schedulers and searchers on recorded runs, in virtual time.
+
+For every table, number of workers and seed each method gets the same virtual seconds. What it
+would return at a time is the front of what its trials reported last; its worth is the hypervolume
+of the *true* final scores of these trials, as a fraction of the table's own, against
+`analysis.hypervolume.reference_point` of the whole table. Printed are its mean over time
+(anytime), what is missing at the end (regret), and when it first has 95 %, as medians over the
+seeds with their quartiles; then the mean rank of each method over all tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from analysis.hypervolume import hypervolume, reference_point
+from analysis.pareto import is_front
+from analysis.records import Objective
+from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
+from sweeps.schedulers.tune_adapter import TuneAdapter
+from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
+from sweeps.searchers.pool import make_pool
+from sweeps.searchers.protocol import Searcher
+from sweeps.searchers.random_order import RandomSearcher
+from sweeps.simulate.recorded_table import RecordedTable, read_table
+from sweeps.simulate.replay import CONFIG_ID, Setup, SimulatedRun, replay
+
+NUM_TIMES = 60
+TRAININGS_PER_WORKER = {8: 12.0, 64: 3.0, 512: 1.0}
+"""The horizon, in median full trainings, by the number of workers."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run: a method on a table."""
+
+    table: str
+    known: tuple[str, ...]
+    method: str
+    num_workers: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it: fractions of the table's hypervolume, and of the horizon."""
+
+    case: Case
+    anytime: float
+    final: float
+    at_95: float
+    num_trials: int
+    num_reports: int
+    seconds: float
+
+
+class Judge:
+    """Knows what a set of a table's configs is truly worth."""
+
+    def __init__(self, table: RecordedTable, known: Sequence[str]) -> None:
+        final = -table.final if table.final_direction == "max" else table.final
+        self._true = np.column_stack([final, *(table.columns[name] for name in known)])
+        self._reference = reference_point(self._true)
+        self._whole = hypervolume(self._true, self._reference)
+
+    def worth(self, indices: NDArray[np.int64]) -> float:
+        """Return the hypervolume of the configs' true losses, of the whole table's."""
+        return hypervolume(self._true[indices], self._reference) / self._whole
+
+
+def objectives(table: RecordedTable, known: Sequence[str]) -> list[Objective]:
+    """Return the metric, and what is known before training."""
+    return [table.metric, *(Objective(name, "min") for name in known)]
+
+
+def scheduler(table: RecordedTable, case: Case, name: str) -> TrialScheduler:
+    """Return a scheduler by the part of the method's name before the `+`."""
+    if name == "full":
+        return FIFOScheduler()
+    steering = objectives(table, case.known)
+    if name == "asha":
+        options = HalvingOptions(table.max_epochs)
+        return TuneAdapter(MoAsha(steering[:1], (), options))
+    order = name.removeprefix("mo_asha").removeprefix("_") or None
+    options = HalvingOptions(table.max_epochs, order=order)
+    adapter = MoAsha(steering, table.known, options)
+    return TuneAdapter(adapter, lambda config: table.known_of(config[CONFIG_ID]))
+
+
+def searcher(table: RecordedTable, case: Case, name: str) -> Searcher:
+    """Return a searcher by the part of the method's name after the `+`."""
+    if name == "random":
+        return RandomSearcher(len(table.configs), case.seed)
+    assert name == "known"
+    pool = make_pool(table.configs, table.columns, objectives(table, case.known)[1:])
+    return KnownLatencySearcher(
+        pool, table.metric, KnownLatencyOptions(table.max_epochs, case.seed)
+    )
+
+
+def run_case(table: RecordedTable, case: Case) -> Outcome:
+    """Replay one method, and judge what it would have returned."""
+    started_s = time.perf_counter()
+    name, _, search = case.method.partition("+")
+    full_s = float(np.median([curve.seconds[-1] for curve in table.curves]))
+    horizon_s = TRAININGS_PER_WORKER[case.num_workers] * full_s
+    setup = Setup(case.num_workers, len(table.configs), horizon_s)
+    run = replay(
+        table, scheduler(table, case, name), searcher(table, case, search or "random"), setup
+    )
+    worths = anytime_worth(table, case, run, horizon_s)
+    reached = np.flatnonzero(worths >= 0.95)
+    return Outcome(
+        case,
+        anytime=float(worths.mean()),
+        final=float(worths[-1]),
+        at_95=float((reached[0] + 1) / NUM_TIMES) if len(reached) else float("inf"),
+        num_trials=len(run.index),
+        num_reports=len(run.reports),
+        seconds=time.perf_counter() - started_s,
+    )
+
+
+def anytime_worth(
+    table: RecordedTable, case: Case, run: SimulatedRun, horizon_s: float
+) -> NDArray[np.float64]:
+    """Return what the returned set is worth at each of evenly spaced times, [NUM_TIMES]."""
+    judge = Judge(table, case.known)
+    sign = -1.0 if table.metric.direction == "max" else 1.0
+    latest: dict[int, float] = {}
+    worths, place = [], 0
+    for at_s in np.linspace(0, horizon_s, NUM_TIMES + 1)[1:]:
+        while place < len(run.reports) and run.reports[place].at_s <= at_s:
+            latest[run.reports[place].index] = sign * run.reports[place].value
+            place += 1
+        worths.append(judge.worth(_returned(table, case, latest)) if latest else 0.0)
+    return np.array(worths)
+
+
+def _returned(table: RecordedTable, case: Case, latest: Mapping[int, float]) -> NDArray[np.int64]:
+    indices = np.array(list(latest), dtype=np.int64)
+    seen = [table.columns[name][indices] for name in case.known]
+    losses = np.column_stack([list(latest.values()), *seen])
+    return indices[is_front(losses)]
+
+
+_TABLES: dict[str, RecordedTable] = {}
+
+
+def _work(task: tuple[Path, Case]) -> Outcome:
+    folder, case = task
+    if case.table not in _TABLES:
+        _TABLES.clear()
+        _TABLES[case.table] = read_table(folder / case.table)
+    return run_case(_TABLES[case.table], case)
+
+
+def say(outcomes: Sequence[Outcome]) -> None:
+    """Print the medians, a row a method."""
+    groups: dict[tuple[str, int], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
+    for one in outcomes:
+        label = f"{one.case.table} {'+'.join(one.case.known)}"
+        groups[label, one.case.num_workers][one.case.method].append(one)
+    ranks: dict[str, list[float]] = defaultdict(list)
+    for (label, num_workers), methods in groups.items():
+        print(f"\n{label}, {num_workers} workers")
+        print(f"  {'':28} {'anytime':>22} {'regret':>22} {'time to 95 %':>13} trials")
+        medians = {}
+        for method, found in methods.items():
+            anytime = [one.anytime for one in found]
+            medians[method] = float(np.median(anytime))
+            print(
+                f"  {method:28} {_spread(anytime)} {_spread([1 - one.final for one in found])} "
+                f"{np.median([one.at_95 for one in found]):13.2f} "
+                f"{np.median([one.num_trials for one in found]):.0f}"
+            )
+        for rank, method in enumerate(sorted(medians, key=lambda m: -medians[m]), 1):
+            ranks[method].append(rank)
+    print("\nmean rank by anytime hypervolume")
+    for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
+        print(f"  {method:28} {np.mean(ranks[method]):.2f} over {len(ranks[method])}")
+
+
+def _spread(values: Sequence[float]) -> str:
+    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
+    return f"{median:.4f} [{low:.4f}, {high:.4f}]"
+
+
+METHODS = (
+    "full+random", "asha+random", "mo_asha_epsnet+random", "mo_asha_crowding+random",
+    "mo_asha+random", "full+known", "asha+known", "mo_asha_epsnet+known", "mo_asha+known",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="of the tables")
+    parser.add_argument("--tables", nargs="+")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--workers", nargs="+", type=int, default=[8, 64, 512])
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--triples", action="store_true", help="two known objectives, not one")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="JSON lines of all outcomes")
+    asked = parser.parse_args()
+    names = asked.tables or sorted(path.parent.name for path in asked.folder.glob("*/meta.json"))
+    tasks = []
+    for name in names:
+        known = read_table(asked.folder / name).known[: 2 if asked.triples else 1]
+        if asked.triples and len(known) < 2:
+            print(f"{name} has one known objective: no triple")
+            continue
+        tasks += [
+            (asked.folder, Case(name, known, method, num_workers, seed))
+            for num_workers in asked.workers
+            for seed in range(asked.seeds)
+            for method in asked.methods
+        ]
+    outcomes = []
+    with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
+        for outcome in pool.imap(_work, tasks, chunksize=1):
+            outcomes.append(outcome)
+            if asked.out:
+                with asked.out.open("a") as file:
+                    file.write(json.dumps(asdict(outcome)) + "\n")
+    say(outcomes)
+
+
+if __name__ == "__main__":
+    main()

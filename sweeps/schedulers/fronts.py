@@ -1,0 +1,94 @@
+"""Non-dominated fronts that grow a point at a time.
+
+The update follows Li et al. 2017, "Efficient nondomination level update method for steady-state
+evolutionary multiobjective optimization" (IEEE Transactions on Cybernetics 47): a new point enters
+the first front that doesn't dominate it, and what it dominates there moves down. The tests hold it
+against `analysis.pareto.nondominated_ranks`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Losses = NDArray[np.float64]
+
+
+class IncrementalFronts:
+    """The non-dominated ranks of points that arrive one by one; equal points share a rank.
+
+    Args:
+        num_objectives: >= 1.
+    """
+
+    def __init__(self, num_objectives: int) -> None:
+        self._num_objectives = num_objectives
+        self._fronts: list[_Front] = []
+
+    def add(self, key: int, losses: Sequence[float]) -> int:
+        """Add a point.
+
+        Args:
+            key: of the point, new.
+            losses: [num_objectives]; lower is better; no NaN.
+
+        Returns:
+            Its rank; 0 is the front.
+        """
+        point = np.array([losses], dtype=np.float64)
+        rank = self._first_not_dominating(point[0])
+        moving = _Front(np.array([key]), point)
+        level = rank
+        while len(moving.keys):
+            if level == len(self._fronts):
+                self._fronts.append(moving)
+                break
+            moving, self._fronts[level] = _displace(self._fronts[level], moving)
+            level += 1
+        return rank
+
+    def front(self, rank: int) -> tuple[NDArray[np.int64], Losses]:
+        """Return the keys and losses of the points of a rank, in no particular order."""
+        return self._fronts[rank].keys, self._fronts[rank].losses
+
+    def num_before(self, rank: int) -> int:
+        """Return how many points have a lower rank."""
+        return sum(len(front.keys) for front in self._fronts[:rank])
+
+    def _first_not_dominating(self, point: Losses) -> int:
+        # If a front doesn't dominate the point, none below it does.
+        low, high = 0, len(self._fronts)
+        while low < high:
+            middle = (low + high) // 2
+            if _is_dominated(point, self._fronts[middle].losses):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+class _Front:
+    def __init__(self, keys: NDArray[np.int64], losses: Losses) -> None:
+        self.keys = keys
+        self.losses = losses
+
+
+def _displace(front: _Front, coming: _Front) -> tuple[_Front, _Front]:
+    """Return what of a front the coming points dominate, and the front with them."""
+    leaves = np.zeros(len(front.keys), dtype=np.bool_)
+    for point in coming.losses:
+        leaves |= (point <= front.losses).all(axis=1) & (point < front.losses).any(axis=1)
+    stays = ~leaves
+    return (
+        _Front(front.keys[leaves], front.losses[leaves]),
+        _Front(
+            np.concatenate([front.keys[stays], coming.keys]),
+            np.concatenate([front.losses[stays], coming.losses]),
+        ),
+    )
+
+
+def _is_dominated(point: Losses, others: Losses) -> bool:
+    return bool(((others <= point).all(axis=1) & (others < point).any(axis=1)).any())

@@ -1,0 +1,161 @@
+"""Multi-objective asynchronous successive halving (MO-ASHA), stopping or by promotion.
+
+ASHA (Li et al. 2020, "A system for massively parallel hyperparameter tuning") with the order of a
+rung taken from all objectives (Schmucker et al. 2021, arXiv:2106.12639). With one objective it is
+ASHA.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from analysis.records import Objective
+from sweeps.schedulers.protocol import Decision, Report, Resume
+from sweeps.schedulers.rungs import PEER, Rung, make_rung
+from sweeps.schedulers.tie_orders import TIE_ORDERS
+
+ORDERS: Final = (PEER, *TIE_ORDERS)
+
+Variant = Literal["stopping", "promotion"]
+
+
+@dataclass(frozen=True)
+class HalvingOptions:
+    """How a rung is halved.
+
+    Attributes:
+        max_epochs: of a full training.
+        grace_epochs: epochs of the lowest rung.
+        reduction_factor: 1/eta of a rung goes on to the next, which has eta times its epochs.
+        order: of a rung's members: `peer`, `epsnet` or `crowding`; None: `peer` where one
+            objective of two is known before training, else `epsnet`.
+        variant: `stopping` decides once, when a trial reaches a rung; `promotion` pauses it there
+            until it is among the best.
+    """
+
+    max_epochs: int
+    grace_epochs: int = 1
+    reduction_factor: float = 3
+    order: str | None = None
+    variant: Variant = "stopping"
+
+
+class MoAsha:
+    """See the module's text; a `Scheduler`.
+
+    Args:
+        objectives: what the order is of; at least one.
+        known: which of their columns are known before training.
+        options: of the rungs.
+    """
+
+    def __init__(
+        self, objectives: Sequence[Objective], known: Sequence[str], options: HalvingOptions
+    ) -> None:
+        self._objectives = tuple(objectives)
+        self._options = options
+        columns = [objective.column for objective in objectives]
+        self._known_indices = [n for n, column in enumerate(columns) if column in known]
+        can_peer = len(columns) == 2 and len(self._known_indices) == 1
+        self.order = options.order or (PEER if can_peer else "epsnet")
+        if self.order == PEER and len(columns) > 1 and not can_peer:
+            raise ValueError(
+                "order peer must have two objectives, of which one is known before training, got "
+                f"{', '.join(columns)} with {', '.join(known) or 'none'} known; choose epsnet"
+            )
+        self._milestones = _milestones(options)
+        self._rungs = [self._empty_rung() for _ in self._milestones]
+        self._trials: list[list[str]] = [[] for _ in self._milestones]  # of each rung's members
+        self._reached: dict[str, int] = {}  # the rung that a trial reached last
+
+    def on_add(self, trial_id: str, config: Mapping[str, Any], known: Mapping[str, float]) -> None:
+        """See `Scheduler`."""
+
+    def on_report(self, report: Report) -> Decision:
+        """Decide at the highest rung that the trial has reached, once."""
+        if report.epoch >= self._options.max_epochs:
+            return Decision.STOP
+        level = bisect_right(self._milestones, report.epoch) - 1
+        if level <= self._reached.get(report.trial_id, -1):
+            return Decision.CONTINUE
+        self._reached[report.trial_id] = level
+        self._trials[level].append(report.trial_id)
+        number = self._rungs[level].add(self._losses(report))
+        if self._options.variant == "promotion":
+            return Decision.PAUSE
+        return Decision.CONTINUE if self._rungs[level].goes_on(number) else Decision.STOP
+
+    def on_complete(self, trial_id: str) -> None:
+        """See `Scheduler`; the trial stays in its rungs."""
+
+    def on_error(self, trial_id: str) -> None:
+        """See `Scheduler`; the trial stays in its rungs."""
+
+    def choose_next(self, paused: Sequence[str], num_pending: int) -> Resume | None:
+        """Return a paused trial that is among the best of its rung, highest rung first."""
+        waiting = set(paused)
+        for level in reversed(range(len(self._rungs))):
+            rung = self._rungs[level]
+            numbers = [
+                number
+                for number, trial_id in enumerate(self._trials[level])
+                if trial_id in waiting and self._reached[trial_id] == level
+            ]
+            chosen = next((number for number in numbers if rung.goes_on(number)), None)
+            if chosen is not None:
+                return Resume(self._trials[level][chosen])
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Scheduler`."""
+        return {
+            "reached": dict(self._reached),
+            "rungs": [
+                [[trial_id, *_with_none(row)] for trial_id, row in zip(ids, rows, strict=True)]
+                for ids, rows in zip(
+                    self._trials, (rung.members.tolist() for rung in self._rungs), strict=True
+                )
+            ],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """See `Scheduler`."""
+        self._reached = dict(state["reached"])
+        self._trials = [[trial_id for trial_id, *_ in members] for members in state["rungs"]]
+        self._rungs = [self._empty_rung() for _ in self._milestones]
+        for rung, members in zip(self._rungs, state["rungs"], strict=True):
+            for _, *losses in members:
+                rung.add([math.nan if loss is None else loss for loss in losses])
+
+    def _empty_rung(self) -> Rung:
+        return make_rung(
+            self.order,
+            self._options.reduction_factor,
+            num_objectives=len(self._objectives),
+            known_index=self._known_indices[0] if self._known_indices else None,
+        )
+
+    def _losses(self, report: Report) -> list[float]:
+        values = [report.values.get(o.column, math.nan) for o in self._objectives]
+        return [
+            math.nan if not math.isfinite(value) else (-value if o.direction == "max" else value)
+            for value, o in zip(values, self._objectives, strict=True)
+        ]
+
+
+def _milestones(options: HalvingOptions) -> list[int]:
+    """Return the epochs of the rungs, ascending; a full training is no rung."""
+    milestones = []
+    epochs = float(options.grace_epochs)
+    while epochs < options.max_epochs:
+        milestones.append(int(epochs))
+        epochs *= options.reduction_factor
+    return milestones
+
+
+def _with_none(row: Sequence[float]) -> list[float | None]:
+    return [None if math.isnan(loss) else loss for loss in row]

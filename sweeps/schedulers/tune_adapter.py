@@ -1,0 +1,169 @@
+"""Ray Tune's side of our own schedulers: a pure `Scheduler` as a Tune `TrialScheduler`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from sweeps.schedulers.protocol import Decision, Exploit, Report, Scheduler
+from trainables.checkpoint_store import checkpoint_epoch
+
+OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
+"""Hears of (trial id, donor id, the donor's epoch, the new config)."""
+
+Known = Callable[[Mapping[str, Any]], Mapping[str, float]]
+"""Returns what is known of a config before it trains, by column."""
+
+_DECISIONS: dict[Decision, str] = {
+    Decision.CONTINUE: TrialScheduler.CONTINUE,
+    Decision.SAVE: TrialScheduler.CONTINUE,
+    Decision.PAUSE: TrialScheduler.PAUSE,
+    Decision.STOP: TrialScheduler.STOP,
+}
+
+
+class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are untyped
+    """Tells a scheduler what Tune tells, and does what it decides.
+
+    Trials that have not begun are started by Tune itself, in their order, as soon as there is
+    room; the scheduler is asked for paused ones first.
+
+    Args:
+        scheduler: decides.
+        known: what of a config is known before it trains; part of every report.
+        on_exploit: hears of exploits.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        known: Known = lambda config: {},
+        on_exploit: OnExploit = lambda *_: None,
+    ) -> None:
+        super().__init__()
+        self.scheduler = scheduler
+        self._known = known
+        self._on_exploit = on_exploit
+        self._known_by_trial: dict[str, Mapping[str, float]] = {}
+        self._live: dict[str, Trial] = {}
+        self._paused: dict[str, Trial] = {}
+        self._exploits: dict[str, Exploit] = {}  # of paused trials whose donor is being saved
+        self._called: Trial | None = None  # waits for an actor
+
+    def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
+        """Take no metric: the scheduler has its objectives."""
+        return metric is None and mode is None
+
+    def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
+        """See `TrialScheduler`; a trial that failed and is tried again keeps what it was."""
+        self._live[trial.trial_id] = trial
+        if trial.trial_id not in self._known_by_trial:
+            known = dict(self._known(trial.config))
+            self._known_by_trial[trial.trial_id] = known
+            self.scheduler.on_add(trial.trial_id, trial.config, known)
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """See `TrialScheduler`."""
+        values = {name: float(value) for name, value in result.items() if isinstance(value, Real)}
+        values |= self._known_by_trial[trial.trial_id]
+        report = Report(
+            trial.trial_id, int(result["epoch"]), values, is_contended=self._is_contended()
+        )
+        decision = self.scheduler.on_report(report)
+        if isinstance(decision, Exploit):
+            self._exploits[trial.trial_id] = decision
+            decision = Decision.PAUSE  # saved, for the case that the donor ends meanwhile
+        if decision is Decision.PAUSE:
+            self._paused[trial.trial_id] = trial
+        if decision is Decision.SAVE:
+            tune_controller._schedule_trial_save(trial, result=result)
+        return _DECISIONS[decision]
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """See `TrialScheduler`."""
+        self._forget(trial)
+        self.scheduler.on_complete(trial.trial_id)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """See `TrialScheduler`."""
+        self._forget(trial)
+        self.scheduler.on_complete(trial.trial_id)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """See `TrialScheduler`."""
+        self._forget(trial)
+        self.scheduler.on_error(trial.trial_id)
+
+    def _is_contended(self) -> bool:
+        return any(trial.status in (Trial.PENDING, Trial.PAUSED) for trial in self._live.values())
+
+    def _forget(self, trial: Trial) -> None:
+        for known in (self._live, self._paused, self._exploits):
+            known.pop(trial.trial_id, None)
+        if self._called is trial:
+            self._called = None
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """Return a paused trial that shall go on; None lets Tune start a new one."""
+        if self._called is not None:
+            if self._called.status != Trial.RUNNING:
+                return self._called
+            self._called = None
+        if not self._paused:
+            return None
+        paused = {t: trial for t, trial in self._paused.items() if trial.status == Trial.PAUSED}
+        chosen = self._exploiting(paused) or self._resumed(paused)
+        if chosen is not None:
+            del self._paused[chosen.trial_id]
+            self._called = chosen
+        elif len(paused) == len(self._live) and tune_controller.search_alg.is_exhausted:
+            self._end(tune_controller, paused)
+        return chosen
+
+    def _exploiting(self, paused: Mapping[str, Trial]) -> Trial | None:
+        """Return a trial that takes over a donor's weights, if one can now."""
+        for trial_id, exploit in self._exploits.items():
+            trial, donor = paused.get(trial_id), self._live.get(exploit.donor_id)
+            if trial is None or (donor is not None and donor.is_saving):
+                continue
+            del self._exploits[trial_id]
+            if donor is not None and donor.latest_checkpoint_result is not None:
+                self._take_over(trial, donor, exploit)
+            return trial  # a donor that ended meanwhile leaves it as it is
+        return None
+
+    def _resumed(self, paused: Mapping[str, Trial]) -> Trial | None:
+        waiting = [trial_id for trial_id in paused if trial_id not in self._exploits]
+        num_pending = sum(trial.status == Trial.PENDING for trial in self._live.values())
+        resume = self.scheduler.choose_next(waiting, num_pending) if waiting else None
+        if resume is None:
+            return None
+        if resume.exploit is not None:
+            self._exploits[resume.trial_id] = resume.exploit
+            return self._exploiting(paused)
+        return paused[resume.trial_id]
+
+    def _take_over(self, trial: Trial, donor: Trial, exploit: Exploit) -> None:
+        # What Ray's own PBT does: Tune has no public way to give a trial another's checkpoint.
+        checkpoint = donor.latest_checkpoint_result
+        trial.run_metadata.checkpoint_manager._latest_checkpoint_result = checkpoint
+        trial.set_config({**trial.config, **exploit.config})
+        epoch = checkpoint_epoch(checkpoint.checkpoint.path)
+        self._on_exploit(trial.trial_id, donor.trial_id, epoch, trial.config)
+
+    def _end(self, tune_controller: Any, paused: Mapping[str, Trial]) -> None:
+        """Stop the paused trials: nothing can come any more that would let them go on."""
+        for trial in list(paused.values()):
+            tune_controller.stop_trial(trial)
+
+    def donor_checkpoints(self) -> set[str]:
+        """Return the paths of checkpoints that the next exploit may copy."""
+        return {trial.checkpoint.path for trial in self._live.values() if trial.checkpoint}
+
+    def debug_string(self) -> str:
+        """See `TrialScheduler`."""
+        return type(self.scheduler).__name__

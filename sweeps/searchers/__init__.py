@@ -1,0 +1,1 @@
+"""Searchers: which config is tried next."""

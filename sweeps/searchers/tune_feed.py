@@ -1,0 +1,107 @@
+"""Ray Tune's side of our searchers: a `SearchAlgorithm` that asks a `Searcher` for each trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from numbers import Real
+from typing import Any
+
+from ray.tune.experiment import Experiment, Trial
+from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
+from ray.tune.search.search_algorithm import SearchAlgorithm
+
+from sweeps.searchers.protocol import Searcher
+
+Propose = Callable[[int], tuple[str, Mapping[str, Any]] | None]
+"""Returns the id and config of the trial that tries a candidate; None if it may not train."""
+
+
+class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are untyped
+    """Feeds what a searcher suggests, when there is room for it.
+
+    It says that it is finished only when all its trials have ended: Tune keeps trial actors for
+    reuse just as long as its search algorithm may still bring trials, and a PBT exploit needs
+    its actor back at once.
+
+    Args:
+        searcher: suggests candidates.
+        propose: makes a trial of one.
+        num_trials: at most.
+    """
+
+    def __init__(self, searcher: Searcher, propose: Propose, num_trials: int) -> None:
+        self._searcher = searcher
+        self._propose = propose
+        self._num_left = num_trials
+        self._num_trials = num_trials
+        self._index_by_trial: dict[str, int] = {}
+        self._fed: dict[str, Trial] = {}
+        self._parser = _make_parser()
+        self._experiment: Experiment | None = None
+
+    @property
+    def total_samples(self) -> int:
+        """Trials in all."""
+        return self._num_trials
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no other trial comes."""
+        return self._num_left == 0
+
+    def add_configurations(self, experiments: list[Experiment]) -> None:
+        """Take the one experiment that Tune describes."""
+        (self._experiment,) = experiments
+
+    def next_trial(self) -> Trial | None:
+        """Return the next trial, or None when all were given."""
+        while self._num_left and not self._finished:
+            index = self._searcher.suggest()
+            if index is None:
+                self._num_left = 0
+                return None
+            self._num_left -= 1
+            proposal = self._propose(index)
+            if proposal is not None:
+                return self._make(index, *proposal)
+        return None
+
+    def _make(self, index: int, trial_id: str, config: Mapping[str, Any]) -> Trial:
+        assert self._experiment is not None
+        spec = {**self._experiment.spec, "config": dict(config)}
+        trial = _create_trial_from_spec(
+            spec, self._parser, trial_id=trial_id, experiment_tag=trial_id
+        )
+        self._index_by_trial[trial_id] = index
+        self._fed[trial_id] = trial
+        return trial
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Tell the searcher of a report."""
+        self._tell(trial_id, result)
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Tell the searcher of an end, and of the last report, which Tune tells only now."""
+        self._fed.pop(trial_id, None)
+        index = self._index_by_trial[trial_id]
+        if error:
+            self._searcher.on_error(index)
+            return
+        if result is not None:
+            self._tell(trial_id, result)
+        self._searcher.on_complete(index)
+
+    def _tell(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        values = {
+            name: float(value)
+            for name, value in result.items()
+            if isinstance(value, Real) and not math.isnan(float(value))
+        }
+        self._searcher.on_report(self._index_by_trial[trial_id], int(result["epoch"]), values)
+
+    def is_finished(self) -> bool:
+        """Tell whether every trial was given and has ended, or Tune stopped the experiment."""
+        return self._finished or (self.is_exhausted and not self._fed)

@@ -1,0 +1,1 @@
+"""Sweeps replayed in virtual time: Ray Tune's own controller, without actors and without Ray."""

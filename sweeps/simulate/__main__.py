@@ -1,0 +1,203 @@
+"""Replay recorded runs: `python -m sweeps.simulate TABLE --out DIR`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+
+from analysis.records import Objective
+from sweeps.run_folder import RunFolder
+from sweeps.schedulers.mo_asha import ORDERS, HalvingOptions, MoAsha
+from sweeps.schedulers.tune_adapter import TuneAdapter
+from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
+from sweeps.searchers.pool import make_pool
+from sweeps.searchers.protocol import Searcher
+from sweeps.searchers.random_order import RandomSearcher
+from sweeps.simulate.recorded_table import RecordedTable, read_table
+from sweeps.simulate.replay import CONFIG_ID, Setup, replay
+from sweeps.simulate.simulated_folder import write_simulated
+from trainables.errors import InputError
+
+EXIT_BAD_INPUT: Final = 2
+
+PATH_DEPENDENT: Final = ("pbt", "mo_pbt")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Replay a table for each seed, and write a run folder each; return the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        _simulate(asked)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sweeps.simulate", description=__doc__)
+    parser.add_argument("table", type=Path, help="folder of recorded runs (docs/replay.md)")
+    parser.add_argument(
+        "--scheduler", default="mo_asha", choices=("fifo", "asha", "mo_asha", *PATH_DEPENDENT)
+    )
+    parser.add_argument("--searcher", default="known_latency", choices=("random", "known_latency"))
+    parser.add_argument(
+        "--objectives",
+        nargs="+",
+        help="column:max or column:min; default: the table's metric, and its first known column",
+    )
+    parser.add_argument("--workers", type=int, default=8, help="trials at the same time")
+    parser.add_argument("--trials", type=int, help="at most; default: all of the table")
+    parser.add_argument("--seeds", type=int, default=1, help="0 to SEEDS - 1, a folder each")
+    parser.add_argument("--horizon-seconds", type=float, help="virtual; default: to the end")
+    parser.add_argument("--reduction-factor", type=float, default=3)
+    parser.add_argument("--grace-epochs", type=int, default=1)
+    parser.add_argument("--order", choices=ORDERS, help="of a rung; default: peer or epsnet")
+    parser.add_argument("--variant", default="stopping", choices=("stopping", "promotion"))
+    parser.add_argument("--start-seconds", type=float, default=0.0, help="a trial takes to start")
+    parser.add_argument("--restore-seconds", type=float, default=0.0, help="and to go on")
+    parser.add_argument("--out", type=Path, required=True, help="run folder to write")
+    parser.add_argument("--overwrite", action="store_true", help="delete what lies in --out")
+    return parser
+
+
+def _simulate(asked: argparse.Namespace) -> None:
+    _check(asked)
+    table = read_table(asked.table)
+    objectives = _objectives(asked, table)
+    num_trials = asked.trials or len(table.configs)
+    if asked.workers > num_trials:
+        raise InputError(
+            f"--workers must be <= the {num_trials} trials, got {asked.workers}; lower it"
+        )
+    paths = [asked.out / f"seed_{seed}" for seed in range(asked.seeds)]
+    paths = paths if asked.seeds > 1 else [asked.out]
+    for path in paths:
+        RunFolder(path, overwrite=asked.overwrite)  # only checks
+    if table.note:
+        print(table.note)
+    setup = Setup(
+        asked.workers,
+        num_trials,
+        asked.horizon_seconds or float("inf"),
+        asked.start_seconds,
+        asked.restore_seconds,
+    )
+    for seed, path in enumerate(paths):
+        started_s = time.monotonic()
+        scheduler = _scheduler(asked, table, objectives)
+        searcher = _searcher(asked, table, objectives, seed)
+        run = replay(table, scheduler, searcher, setup)
+        settings = {name: value for name, value in vars(asked).items() if name not in _PATHS}
+        write_simulated(
+            path,
+            table,
+            run,
+            objectives,
+            {**settings, "table": table.name, "seed": seed},
+            overwrite=asked.overwrite,
+        )
+        ends = {end: list(run.status.values()).count(end) for end in set(run.status.values())}
+        counts = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
+        print(
+            f"seed {seed}: {len(run.reports)} reports of {len(run.status)} trials ({counts}) in "
+            f"{run.seconds:.0f} virtual s, {time.monotonic() - started_s:.1f} s here: {path}",
+            flush=True,
+        )
+
+
+_PATHS: Final = ("table", "out", "overwrite")
+
+
+def _check(asked: argparse.Namespace) -> None:
+    if asked.scheduler in PATH_DEPENDENT:
+        raise InputError(
+            f"--scheduler must not be {asked.scheduler} on a table of recorded runs, for its "
+            "members inherit weights, which no table holds; use benchmarks/population.py, or "
+            "choose another"
+        )
+    rules: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
+        ("workers", ">= 1", lambda value: value >= 1),
+        ("trials", ">= 1", lambda value: value >= 1),
+        ("seeds", ">= 1", lambda value: value >= 1),
+        ("grace_epochs", ">= 1", lambda value: value >= 1),
+        ("reduction_factor", "> 1", lambda value: value > 1),
+        ("horizon_seconds", "> 0", lambda value: value > 0),
+        ("start_seconds", ">= 0", lambda value: value >= 0),
+        ("restore_seconds", ">= 0", lambda value: value >= 0),
+    )
+    for name, rule, is_met in rules:
+        value = getattr(asked, name)
+        if value is not None and not is_met(value):
+            raise InputError(
+                f"--{name.replace('_', '-')} must be {rule}, got {value}; give another"
+            )
+
+
+def _objectives(asked: argparse.Namespace, table: RecordedTable) -> list[Objective]:
+    if asked.objectives is None:
+        return [table.metric, *(Objective(name, "min") for name in table.known[:1])]
+    columns = (table.metric.column, *table.known)
+    objectives = []
+    for text in asked.objectives:
+        column, _, direction = text.partition(":")
+        if column not in columns:
+            raise InputError(
+                f"--objectives must be the metric or known columns of the table, got {column!r}; "
+                f"choose from {', '.join(columns)}"
+            )
+        if direction not in ("max", "min"):
+            raise InputError(
+                f"--objectives must be column:max or column:min, got {text!r}; say which is better"
+            )
+        objectives.append(Objective(column, "max" if direction == "max" else "min"))
+    if objectives[0].column != table.metric.column:
+        raise InputError(
+            f"--objectives must begin with the metric {table.metric}, got {objectives[0]}; put it "
+            "first"
+        )
+    return objectives
+
+
+def _scheduler(
+    asked: argparse.Namespace, table: RecordedTable, objectives: list[Objective]
+) -> TrialScheduler:
+    if asked.scheduler == "fifo":
+        return FIFOScheduler()
+    is_multi = asked.scheduler == "mo_asha"
+    options = HalvingOptions(
+        table.max_epochs,
+        min(asked.grace_epochs, table.max_epochs),
+        asked.reduction_factor,
+        asked.order if is_multi else None,
+        asked.variant,
+    )
+    try:
+        scheduler = MoAsha(objectives if is_multi else objectives[:1], table.known, options)
+    except ValueError as error:
+        raise InputError(f"--{error}") from None
+    return TuneAdapter(scheduler, lambda config: table.known_of(config[CONFIG_ID]))
+
+
+def _searcher(
+    asked: argparse.Namespace, table: RecordedTable, objectives: list[Objective], seed: int
+) -> Searcher:
+    if asked.searcher == "random":
+        return RandomSearcher(len(table.configs), seed)
+    if len(objectives) == 1:
+        raise InputError(
+            "--searcher known_latency must have an objective that is known before training, got "
+            f"{objectives[0]} alone; add one or choose --searcher random"
+        )
+    pool = make_pool(table.configs, table.columns, objectives[1:])
+    return KnownLatencySearcher(pool, objectives[0], KnownLatencyOptions(table.max_epochs, seed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""Runs Tune's own controller in virtual time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ray.train._internal.storage import StorageContext
+from ray.tune import PlacementGroupFactory, Trainable
+from ray.tune.callback import Callback
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Experiment
+from ray.tune.registry import register_trainable
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchAlgorithm
+
+from sweeps.simulate.virtual_actors import VirtualActor, VirtualActors
+
+_NAME = "simulated_trial"
+
+
+class _Never(Trainable):  # type: ignore[misc]  # Ray's classes are untyped
+    """What Tune takes for the trials' class; no actor of it is ever made."""
+
+
+class _Storage(StorageContext):  # type: ignore[misc]  # Ray's classes are untyped
+    """A folder for what Tune insists to make, where it would be in Ray's session otherwise."""
+
+    def _get_session_path(self) -> str:
+        return str(self.storage_fs_path)
+
+
+class SimulatedController(TuneController):  # type: ignore[misc]  # Ray's classes are untyped
+    """`TuneController` with virtual actors, that keeps no state files."""
+
+    def __init__(self, actors: VirtualActors, **options: Any) -> None:
+        super().__init__(**options)
+        self._actor_manager = actors
+
+    def on_step_begin(self) -> None:
+        """Ask no cluster for its resources."""
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:
+        """Write nothing."""
+
+
+def run_controller(
+    *,
+    scheduler: TrialScheduler,
+    search: SearchAlgorithm,
+    callback: Callback,
+    create_actor: Callable[[Mapping[str, Any]], VirtualActor],
+    num_workers: int,
+    horizon_s: float,
+    scratch: Path,
+) -> float:
+    """Run a sweep to its end, or to the horizon.
+
+    Args:
+        scheduler: Tune's, or our adapter.
+        search: brings the trials.
+        callback: hears of trials and results; `callback.clock` is told the clock.
+        create_actor: makes a trial's actor from Tune's keyword arguments.
+        num_workers: trials that train at the same time.
+        horizon_s: virtual seconds; what would end later never does.
+        scratch: folder for what Tune insists to make.
+
+    Returns:
+        The virtual seconds that went by.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    register_trainable(_NAME, _Never, warn=False)
+    storage = _Storage(str(scratch), "simulated")
+    experiment = Experiment(
+        "simulated",
+        _NAME,
+        storage_path=str(scratch),
+        resources_per_trial=PlacementGroupFactory([{"CPU": 1}]),
+    )
+    experiment.spec["storage"] = storage
+    search.add_configurations([experiment])
+    actors = VirtualActors(num_workers, create_actor, horizon_s)
+    callback.clock = lambda: actors.now_s
+    controller = SimulatedController(
+        actors,
+        search_alg=search,
+        scheduler=scheduler,
+        callbacks=[callback],
+        storage=storage,
+        reuse_actors=True,
+        fail_fast=False,
+    )
+    while not controller.is_finished():
+        controller.step()
+        if actors.is_over and not _can_go_on(controller, actors):
+            break
+    return min(actors.now_s, horizon_s)
+
+
+def _can_go_on(controller: TuneController, actors: VirtualActors) -> bool:
+    """Tell whether the next step may bring an event: something was started or ended by it."""
+    before = actors.num_total_actors
+    if controller.is_finished():
+        return False
+    controller.step()
+    return not actors.is_over or actors.num_total_actors != before

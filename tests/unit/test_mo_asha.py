@@ -1,0 +1,174 @@
+import json
+import math
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+
+from analysis.pareto import nondominated_ranks
+from analysis.records import Objective
+from sweeps.schedulers.mo_asha import ORDERS, HalvingOptions, MoAsha
+from sweeps.schedulers.protocol import Decision, Report
+
+ERROR, LATENCY = Objective("val_loss", "min"), Objective("latency_ms", "min")
+BOTH = (ERROR, LATENCY)
+KNOWN = ("latency_ms",)
+OPTIONS = HalvingOptions(max_epochs=27)
+
+
+def report(trial_id, epoch, error, latency_ms=1.0):
+    return Report(trial_id, epoch, {"val_loss": error, "latency_ms": latency_ms})
+
+
+def decide(scheduler, rows, epoch=1):
+    """Return the decision on each (error, latency) that reaches the rung of an epoch."""
+    return [
+        scheduler.on_report(report(f"{epoch}-{number}", epoch, *row))
+        for number, row in enumerate(rows)
+    ]
+
+
+def random_stream(seed, num_trials=60, max_epochs=27, longest_step=4, nan_probability=0.03):
+    """Return reports of trials that run at the same time, with epochs left out and NaN."""
+    draw = random.Random(seed)
+    epochs = {f"t{number}": 0 for number in range(num_trials)}
+    while epochs:
+        trial_id = draw.choice(sorted(epochs))
+        epochs[trial_id] += draw.randint(1, longest_step)
+        value = math.nan if draw.random() < nan_probability else draw.choice([draw.random(), 0.5])
+        yield trial_id, epochs[trial_id], value, 1 + int(trial_id[1:]) % 7
+        if epochs[trial_id] >= max_epochs:
+            del epochs[trial_id]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("direction", ["max", "min"])
+def test_with_one_objective_it_decides_as_rays_asha(seed, direction):
+    ours = MoAsha((Objective("score", direction),), (), OPTIONS)
+    rays = AsyncHyperBandScheduler(
+        time_attr="epoch", metric="score", mode=direction, max_t=27, reduction_factor=3
+    )
+    trials, stopped = {}, set()
+    for trial_id, epoch, score, _ in random_stream(seed, longest_step=1, nan_probability=0.0):
+        if trial_id in stopped:
+            continue
+        if trial_id not in trials:
+            trials[trial_id] = SimpleNamespace(trial_id=trial_id)
+            rays.on_trial_add(None, trials[trial_id])
+        expected = rays.on_trial_result(None, trials[trial_id], {"epoch": epoch, "score": score})
+        found = ours.on_report(Report(trial_id, epoch, {"score": score}))
+        assert (found is Decision.STOP) == (expected == TrialScheduler.STOP)
+        if found is Decision.STOP:
+            stopped.add(trial_id)
+    assert len(stopped) == len(trials)
+
+
+def test_a_report_that_jumps_belongs_to_the_highest_rung_and_to_no_lower_one():
+    scheduler = MoAsha((ERROR,), (), OPTIONS)
+    assert scheduler.on_report(report("a", 10, 0.5)) is Decision.CONTINUE
+    state = scheduler.state_dict()
+    assert [len(rung) for rung in state["rungs"]] == [0, 0, 1]  # of 1, 3, 9 epochs
+    assert scheduler.on_report(report("a", 4, 9.0)) is Decision.CONTINUE  # after a lost gang
+    assert scheduler.state_dict() == state
+
+
+def test_a_full_training_ends():
+    scheduler = MoAsha(BOTH, KNOWN, OPTIONS)
+    assert scheduler.on_report(report("a", 27, 0.1)) is Decision.STOP
+
+
+@pytest.mark.parametrize("order", ["epsnet", "crowding"])
+def test_a_rung_keeps_the_fronts_first(order):
+    draw = np.random.default_rng(0)
+    rows = draw.random((40, 2))
+    scheduler = MoAsha(BOTH, KNOWN, HalvingOptions(27, order=order))
+    for number, row in enumerate(rows):
+        found = scheduler.on_report(report(str(number), 1, *row))
+        ranks = nondominated_ranks(rows[: number + 1])
+        num_better = int((ranks < ranks[number]).sum())
+        num_no_worse = int((ranks <= ranks[number]).sum())
+        num_kept = max(0, math.floor((number + 1 - 2) / 3 + 0.5)) + 1
+        if num_no_worse <= num_kept:
+            assert found is Decision.CONTINUE
+        if num_better >= num_kept:
+            assert found is Decision.STOP
+
+
+def test_equal_latency_and_a_worse_error_is_dominated():
+    rows = [(0.1, 1.0)] * 5 + [(0.2, 1.0)]
+    scheduler = MoAsha(BOTH, KNOWN, HalvingOptions(27, order="epsnet"))
+    assert decide(scheduler, rows)[-1] is Decision.STOP
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_nan_is_last(order):
+    scheduler = MoAsha(BOTH, KNOWN, HalvingOptions(27, order=order))
+    decisions = decide(scheduler, [(0.5, 1.0), (0.4, 2.0), (math.nan, 1.0), (math.inf, 1.0)])
+    assert decisions[2:] == [Decision.STOP] * 2
+    assert decide(scheduler, [(0.3, 3.0)], epoch=3) == [Decision.CONTINUE]
+
+
+def test_peers_are_kept_where_plain_fronts_stop_them():
+    # Large models learn slowly: at the first rung each is dominated by all that are smaller.
+    small = [(0.30 + 0.001 * number, 1.0 + 0.01 * number) for number in range(20)]
+    large = [(0.50 + 0.01 * number, 10.0 + 0.01 * number) for number in range(20)]
+    by_peers = MoAsha(BOTH, KNOWN, HalvingOptions(27, order="peer"))
+    by_fronts = MoAsha(BOTH, KNOWN, HalvingOptions(27, order="epsnet"))
+    kept = decide(by_peers, small[1:] + large[::-1])[-20:].count(Decision.CONTINUE)
+    assert kept > decide(by_fronts, small[1:] + large[::-1])[-20:].count(Decision.CONTINUE)
+
+
+def test_whoever_nothing_smaller_beats_goes_on():
+    scheduler = MoAsha(BOTH, KNOWN, OPTIONS)
+    assert scheduler.order == "peer"
+    decide(scheduler, [(0.5, 1.0 + number) for number in range(12)])
+    assert scheduler.on_report(report("best", 1, 0.49, 3.0)) is Decision.CONTINUE
+    assert scheduler.on_report(report("worst", 1, 0.99, 3.0)) is Decision.STOP
+
+
+def test_peers_need_an_objective_that_is_known():
+    with pytest.raises(ValueError, match="one is known before training, got val_loss, latency_ms"):
+        MoAsha(BOTH, (), HalvingOptions(27, order="peer"))
+
+
+def test_promotion_pauses_at_every_rung_and_promotes_the_best():
+    scheduler = MoAsha((ERROR,), (), HalvingOptions(27, variant="promotion"))
+    ids = [f"1-{number}" for number in range(4)]
+    assert decide(scheduler, [(0.4,), (0.1,), (0.3,), (0.2,)]) == [Decision.PAUSE] * 4
+    assert scheduler.choose_next(ids, 0).trial_id == "1-1"
+    assert scheduler.on_report(report("1-1", 3, 0.1)) is Decision.PAUSE
+    waiting = [trial_id for trial_id in ids if trial_id != "1-1"]
+    assert scheduler.choose_next(["1-1", *waiting], 0).trial_id == "1-1"  # alone in the higher rung
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("variant", ["stopping", "promotion"])
+def test_a_restored_scheduler_decides_the_same_to_the_end(order, variant):
+    options = HalvingOptions(27, order=order, variant=variant)
+    whole, half = MoAsha(BOTH, KNOWN, options), MoAsha(BOTH, KNOWN, options)
+    stream = list(random_stream(3))
+    paused = []
+    for number, row in enumerate(stream):
+        if number == len(stream) // 2:
+            state = json.loads(json.dumps(half.state_dict()))
+            half = MoAsha(BOTH, KNOWN, options)
+            half.load_state_dict(state)
+        decision = whole.on_report(report(*row))
+        assert half.on_report(report(*row)) is decision
+        if decision is Decision.PAUSE and row[0] not in paused:
+            paused.append(row[0])
+        assert half.choose_next(paused, 0) == whole.choose_next(paused, 0)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_max_and_min_are_mirror_images(order):
+    options = HalvingOptions(27, order=order)
+    low = MoAsha(BOTH, KNOWN, options)
+    high = MoAsha((Objective("score", "max"), LATENCY), KNOWN, options)
+    for trial_id, epoch, error, latency_ms in random_stream(1):
+        values = {"score": -error, "latency_ms": latency_ms}
+        assert high.on_report(Report(trial_id, epoch, values)) is low.on_report(
+            report(trial_id, epoch, error, latency_ms)
+        )
