@@ -101,7 +101,10 @@ def searcher(table: RecordedTable, case: Case, name: str) -> Searcher:
     """Return a searcher by the part of the method's name after the `+`."""
     if name == "random":
         return RandomSearcher(len(table.configs), case.seed)
-    assert name == "known"
+    if name != "known":  # of Optuna, which nothing but this benchmark needs
+        from optuna_peer import OptunaSearcher
+
+        return OptunaSearcher(table, objectives(table, case.known), name, case.seed)
     pool = make_pool(table.configs, table.columns, objectives(table, case.known)[1:])
     return KnownLatencySearcher(
         pool, table.metric, KnownLatencyOptions(table.max_epochs, case.seed)

@@ -130,6 +130,24 @@ def test_pbt_really_exploits(pbt_run: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("flags", ["", "--pbt-quorum 1"])
+def test_mo_pbt_really_exploits(tmp_path: Path, flags: str) -> None:
+    run = tmp_path / "run"
+    # A time slice a member: the two gangs go round among four.
+    flags += f" --trials 4 --epochs 4 --perturbation-epochs 1 --finalists 0 --out {run}"
+    done = subprocess.run(command("mopbt_cifar.py", flags), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = read(run, "trials")
+    assert {trial["status"] for trial in trials} == {"completed"}
+    assert {trial["epoch"] for trial in trials} == {4}
+    exploited = [trial for trial in trials if trial["num_exploits"]]
+    assert exploited
+    for trial in exploited:
+        first, last = trial["lineage"][0], trial["lineage"][-1]
+        assert last["parent_trial_id"] == trial["parent_trial_id"]
+        assert json.loads(first["config"]) != json.loads(last["config"])
+
+
 def last_exploit(rows: list[dict[str, Any]]) -> int:
     """Return the index of the row that began with a donor's weights, or 0.
 

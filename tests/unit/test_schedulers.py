@@ -14,8 +14,13 @@ from sample_sweep import make_plan
 from sweeps.combinations import used_domains
 from sweeps.domains import Choice, Uniform
 from sweeps.sampling import sample_config
-from sweeps.schedulers.from_ray import Explore, RecordedPBT, make_scheduler
+from sweeps.schedulers.choose import make_scheduler
+from sweeps.schedulers.explore import Explore
+from sweeps.schedulers.from_ray import RESAMPLE_PROBABILITY, RecordedPBT
+from sweeps.schedulers.mo_asha import MoAsha
+from sweeps.schedulers.mo_pbt import MoPbt
 from sweeps.spaces import image_space, mutable_part
+from trainables.errors import InputError
 from trainables.task import Task
 from trainables.trial_config import TrialConfig
 
@@ -30,12 +35,16 @@ def ignore(*exploit):
     pass
 
 
+def known(config):
+    return {"latency_ms": float(config["width"])}
+
+
 # --- explore -------------------------------------------------------------------------------------
 
 
 @given(seed=seeds)
 def test_exploring_stays_inside_the_space_and_what_can_change(seed):
-    explore = Explore(MUTABLE, seed)
+    explore = Explore(MUTABLE, seed, 0.25)
     config = donor = sample_config(SPACE, {"num_epochs": 3}, TASK, seed, 0).to_dict()
     for _ in range(10):
         config = explore(config)
@@ -54,7 +63,7 @@ def test_the_same_seed_explores_the_same():
     donor = sample_config(SPACE, {}, TASK, 0, 0).to_dict()
 
     def walk(seed):
-        explore = Explore(MUTABLE, seed)
+        explore = Explore(MUTABLE, seed, 0.25)
         return [explore(donor) for _ in range(5)]
 
     assert walk(3) == walk(3)
@@ -64,12 +73,12 @@ def test_the_same_seed_explores_the_same():
 def test_the_donors_config_is_left_alone():
     donor = sample_config(SPACE, {}, TASK, 0, 0).to_dict()
     before = dict(donor)
-    assert Explore(MUTABLE, 0)(donor) != before
+    assert Explore(MUTABLE, 0, 0.25)(donor) != before
     assert donor == before
 
 
 def test_a_quarter_is_drawn_anew():
-    explore = Explore({"momentum": Uniform(0.5, 0.9)}, seed=0)
+    explore = Explore({"momentum": Uniform(0.5, 0.9)}, 0, 0.25)
     explored = [explore({"momentum": 0.7})["momentum"] for _ in range(1000)]
     perturbed = np.isin(np.round(explored, 9), [0.56, 0.84])
     assert 1 - perturbed.mean() == pytest.approx(0.25, abs=0.05)
@@ -83,12 +92,43 @@ def test_a_quarter_is_drawn_anew():
     [("fifo", FIFOScheduler), ("asha", AsyncHyperBandScheduler), ("pbt", RecordedPBT)],
 )
 def test_the_plan_names_the_scheduler(name, kind):
-    assert type(make_scheduler(make_plan(scheduler=name), ignore)) is kind
+    assert type(make_scheduler(make_plan(scheduler=name), known, ignore)) is kind
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mo_asha", MoAsha), ("mo_pbt", MoPbt)])
+def test_the_plan_names_one_of_ours(name, kind):
+    assert type(make_scheduler(make_plan(scheduler=name), known, ignore).scheduler) is kind
+
+
+def test_all_objectives_but_cost_steer_ours():
+    columns = [o.column for o in make_plan(scheduler="mo_asha").steering]
+    assert columns == ["val_accuracy", "latency_ms"]
+    assert make_scheduler(make_plan(scheduler="mo_asha"), known, ignore).scheduler.order == "peer"
+    flags = ("val_accuracy:max", "latency_ms:min", "num_parameters:min")
+    plan = make_plan(scheduler="mo_asha", objectives=flags)
+    assert make_scheduler(plan, known, ignore).scheduler.order == "epsnet"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"scheduler": "asha", "halving_order": "peer"}, "--halving-order must be left out unless"),
+        ({"scheduler": "mo_asha", "pbt_quorum": 0.5}, "--pbt-quorum must be left out unless"),
+        ({"scheduler": "mo_pbt", "pbt_quorum": 1.5}, "--pbt-quorum must be > 0 and <= 1, got 1.5"),
+        (
+            {"scheduler": "mo_asha", "halving_order": "peer", "objectives": ("val_loss:min",)},
+            "must have two objectives to steer by, of which one is known before training, got val_",
+        ),
+    ],
+)
+def test_what_does_not_fit_the_scheduler_is_one_line(flags, message):
+    with pytest.raises(InputError, match=message):
+        make_plan(**flags)
 
 
 def test_the_first_objective_steers():
     plan = make_plan(scheduler="pbt", objectives=("val_loss:min", "val_accuracy:max"))
-    scheduler = make_scheduler(plan, ignore)
+    scheduler = make_scheduler(plan, known, ignore)
     assert (scheduler._metric, scheduler._mode, scheduler._time_attr) == (
         "val_loss",
         "min",
@@ -98,7 +138,7 @@ def test_the_first_objective_steers():
 
 def test_halving_takes_its_rungs_from_the_plan():
     plan = make_plan(scheduler="asha", epochs=20, grace_epochs=2, reduction_factor=3)
-    rungs = make_scheduler(plan, ignore)._brackets[0]._rungs
+    rungs = make_scheduler(plan, known, ignore)._brackets[0]._rungs
     assert [milestone for milestone, _ in rungs] == [18, 6, 2]
 
 
@@ -106,7 +146,7 @@ def test_halving_takes_its_rungs_from_the_plan():
     ("scheduler", "epochs"), [("asha", 1), ("asha", 2), ("asha", 7), ("pbt", 2), ("pbt", 7)]
 )
 def test_a_short_sweep_has_a_scheduler(scheduler, epochs):
-    make_scheduler(make_plan(scheduler=scheduler, epochs=epochs, grace_epochs=5), ignore)
+    make_scheduler(make_plan(scheduler=scheduler, epochs=epochs, grace_epochs=5), known, ignore)
 
 
 def make_trial(trial_id, config=None, checkpoint=None):
@@ -119,7 +159,9 @@ def make_checkpoint(path):
 
 def test_an_exploit_is_told_with_the_donors_epoch_and_the_new_config(monkeypatch):
     told = []
-    scheduler = make_scheduler(make_plan(scheduler="pbt"), lambda *exploit: told.append(exploit))
+    scheduler = make_scheduler(
+        make_plan(scheduler="pbt"), known, lambda *exploit: told.append(exploit)
+    )
     victim, donor = make_trial("victim", {"momentum": 0.1}), make_trial("donor")
 
     def take_over(self, controller, trial, trial_to_clone):
@@ -133,7 +175,7 @@ def test_an_exploit_is_told_with_the_donors_epoch_and_the_new_config(monkeypatch
 
 
 def test_only_checkpoints_that_lie_in_storage_are_a_donors():
-    scheduler = make_scheduler(make_plan(scheduler="pbt"), ignore)
+    scheduler = make_scheduler(make_plan(scheduler="pbt"), known, ignore)
     assert scheduler.donor_checkpoints() == set()
     for index, checkpoint in enumerate([make_checkpoint("bucket/a/epoch_0001"), None, object()]):
         scheduler._trial_state[index] = SimpleNamespace(last_checkpoint=checkpoint)
@@ -142,8 +184,8 @@ def test_only_checkpoints_that_lie_in_storage_are_a_donors():
 
 def test_pbt_explores_with_our_space():
     plan = make_plan(scheduler="pbt", mutate=("momentum",), seed=5)
-    scheduler = make_scheduler(plan, ignore)
+    scheduler = make_scheduler(plan, known, ignore)
     donor = make_trial("donor", plan.sampler.draw(0).to_dict())
     explored, _ = scheduler._get_new_config(make_trial("victim"), donor)
-    assert explored == Explore(plan.mutable, 5)(donor.config)
+    assert explored == Explore(plan.mutable, 5, RESAMPLE_PROBABILITY)(donor.config)
     assert {name for name in explored if explored[name] != donor.config[name]} == {"momentum"}

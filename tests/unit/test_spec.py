@@ -83,10 +83,27 @@ def test_each_field_is_a_flag(name):
     assert spec == dataclasses.replace(DEFAULT, **{name: value})
 
 
-def test_all_fields_but_name_and_scheduler_are_flags():
+OF_ONE_SCHEDULER = {
+    "halving_order": ("mo_asha", "crowding", "crowding"),
+    "halving_variant": ("mo_asha", "promotion", "promotion"),
+    "pbt_quorum": ("mo_pbt", "0.5", 0.5),
+}
+
+
+@pytest.mark.parametrize("name", OF_ONE_SCHEDULER)
+def test_a_flag_of_one_scheduler_needs_it(name):
+    scheduler, text, value = OF_ONE_SCHEDULER[name]
+    flag = "--" + name.replace("_", "-")
+    spec = parse("--scheduler", scheduler, flag, text)
+    assert spec == dataclasses.replace(DEFAULT, **{"scheduler": scheduler, name: value})
+    assert f"{flag} must be left out unless the scheduler is {scheduler}" in refusal(flag, text)
+
+
+def test_all_fields_but_the_name_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
-    assert fields - set(FLAGS) == {"name", "scheduler", "own_space"}
-    assert "--scheduler" in refusal("--scheduler", "asha")
+    assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == {"name", "own_space", "scheduler"}
+    assert parse("--scheduler", "asha").scheduler == "asha"
+    assert "--scheduler" in refusal("--scheduler", "hyperband")
 
 
 def test_a_spec_survives_json():
