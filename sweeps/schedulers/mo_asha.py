@@ -53,6 +53,8 @@ class MoAsha:
         options: of the rungs.
     """
 
+    makes_room = False
+
     def __init__(
         self, objectives: Sequence[Objective], known: Sequence[str], options: HalvingOptions
     ) -> None:

@@ -64,6 +64,8 @@ class MoPbt:
         seed: >= 0.
     """
 
+    makes_room = True
+
     def __init__(
         self,
         objectives: Sequence[Objective],

@@ -22,7 +22,7 @@ class Report:
         trial_id: whose.
         epoch: trained by now, >= 1; it may jump over some.
         values: the epoch's metrics by column, with what was known before; NaN where there is none.
-        is_contended: other trials wait for a gang.
+        is_contended: other trials wait for a gang; told to schedulers that make room for others.
     """
 
     trial_id: str
@@ -71,7 +71,12 @@ class Scheduler(Protocol):
 
     A trial whose gang was lost is not added again: it reports epochs that it has reported before,
     and those must change nothing.
+
+    Attributes:
+        makes_room: it pauses trials for others, and so must be told whether any wait.
     """
+
+    makes_room: bool
 
     def on_add(self, trial_id: str, config: Mapping[str, Any], known: Mapping[str, float]) -> None:
         """Learn of a trial, its config, and what is known of it before it trains, by column."""

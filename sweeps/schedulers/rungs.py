@@ -135,7 +135,10 @@ class PeerRung:
         self._reduction_factor = reduction_factor
         self._known_index = known_index
         self._losses = _Growing(2)
-        self._by_known = np.zeros(0, dtype=np.int64)  # numbers of members, by their known loss
+        # Of members without NaN, by their known loss:
+        self._numbers = np.zeros(0, dtype=np.int64)
+        self._known = np.zeros(0)
+        self._learnt = np.zeros(0)
 
     @property
     def members(self) -> NDArray[np.float64]:
@@ -146,26 +149,29 @@ class PeerRung:
         """See `Rung`."""
         number = self._losses.append(losses)
         if not any(math.isnan(loss) for loss in losses):
-            known = self._losses.rows[self._by_known, self._known_index]
-            place = np.searchsorted(known, losses[self._known_index], side="right")
-            self._by_known = np.insert(self._by_known, place, number)
+            known, learnt = losses[self._known_index], losses[1 - self._known_index]
+            place = np.searchsorted(self._known, known, side="right")
+            self._numbers = np.insert(self._numbers, place, number)
+            self._known = np.insert(self._known, place, known)
+            self._learnt = np.insert(self._learnt, place, learnt)
         return number
 
     def goes_on(self, number: int) -> bool:
         """See `Rung`."""
         if np.isnan(self._losses.rows[number]).any():
             return len(self._losses.rows) == 1
-        ordered = self._losses.rows[self._by_known]
-        known, learnt = ordered[:, self._known_index], ordered[:, 1 - self._known_index]
-        gaps = learnt - _least_up_to(known, learnt)
-        place = int(np.flatnonzero(self._by_known == number)[0])
-        if gaps[place] <= 0:
+        place = int(np.flatnonzero(self._numbers == number)[0])
+        mine = self._learnt[place]
+        num_as_small = np.searchsorted(self._known, self._known[place], side="right")
+        gap = mine - self._learnt[:num_as_small].min()
+        if gap <= 0:
             return True
-        peers = self._peers(known, place)
-        num_better = int((learnt[peers] < learnt[place]).sum())
+        peers = self._peers(self._known, place)
+        num_better = int((self._learnt[peers] < mine).sum())
         if num_better > math.floor((len(peers) - 1) / self._reduction_factor + 0.5):
             return False
-        return int((gaps < gaps[place]).sum()) < _GAP_FRACTION * len(gaps)
+        gaps = self._learnt - _least_up_to(self._known, self._learnt)
+        return int((gaps < gap).sum()) < _GAP_FRACTION * len(gaps)
 
     def _peers(self, known: NDArray[np.float64], place: int) -> NDArray[np.int64]:
         """Return the places of the nearest others."""
@@ -180,7 +186,8 @@ class PeerRung:
 def _least_up_to(known: NDArray[np.float64], learnt: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for each the least learnt loss of all that are at most as large; ascending known."""
     least = np.minimum.accumulate(learnt)
-    return np.asarray(least[np.searchsorted(known, known, side="right") - 1])
+    ends = np.flatnonzero(np.append(known[1:] != known[:-1], True))  # of those that are as large
+    return np.repeat(least[ends], np.diff(ends, prepend=-1))
 
 
 class _Growing:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
+import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
@@ -68,7 +68,8 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """See `TrialScheduler`."""
-        values = {name: float(value) for name, value in result.items() if isinstance(value, Real)}
+        numbers = (int, float, np.number)
+        values = {name: float(x) for name, x in result.items() if isinstance(x, numbers)}
         values |= self._known_by_trial[trial.trial_id]
         report = Report(
             trial.trial_id, int(result["epoch"]), values, is_contended=self._is_contended()
@@ -99,7 +100,11 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self.scheduler.on_error(trial.trial_id)
 
     def _is_contended(self) -> bool:
-        return any(trial.status in (Trial.PENDING, Trial.PAUSED) for trial in self._live.values())
+        # The newest first: of those some wait as long as there are any to come.
+        waiting = (Trial.PENDING, Trial.PAUSED)
+        return self.scheduler.makes_room and any(
+            trial.status in waiting for trial in reversed(self._live.values())
+        )
 
     def _forget(self, trial: Trial) -> None:
         for known in (self._live, self._paused, self._exploits):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from numbers import Real
 from typing import Any
 
+import numpy as np
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
@@ -65,6 +65,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
             proposal = self._propose(index)
             if proposal is not None:
                 return self._make(index, *proposal)
+            self._searcher.on_error(index)
         return None
 
     def _make(self, index: int, trial_id: str, config: Mapping[str, Any]) -> Trial:
@@ -98,7 +99,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
         values = {
             name: float(value)
             for name, value in result.items()
-            if isinstance(value, Real) and not math.isnan(float(value))
+            if isinstance(value, int | float | np.number) and not math.isnan(value)
         }
         self._searcher.on_report(self._index_by_trial[trial_id], int(result["epoch"]), values)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,6 @@ def run_controller(
     create_actor: Callable[[Mapping[str, Any]], VirtualActor],
     num_workers: int,
     horizon_s: float,
-    scratch: Path,
 ) -> float:
     """Run a sweep to its end, or to the horizon.
 
@@ -65,12 +66,27 @@ def run_controller(
         create_actor: makes a trial's actor from Tune's keyword arguments.
         num_workers: trials that train at the same time.
         horizon_s: virtual seconds; what would end later never does.
-        scratch: folder for what Tune insists to make.
 
     Returns:
         The virtual seconds that went by.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    # Tune insists on a folder a trial, which memory makes quicker than a disk.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="paretune-simulate-", dir=memory) as scratch:
+        actors = VirtualActors(num_workers, create_actor, horizon_s)
+        callback.clock = lambda: actors.now_s
+        _run(_controller(scheduler, search, callback, actors, Path(scratch)), actors)
+    return min(actors.now_s, horizon_s)
+
+
+def _controller(
+    scheduler: TrialScheduler,
+    search: SearchAlgorithm,
+    callback: Callback,
+    actors: VirtualActors,
+    scratch: Path,
+) -> SimulatedController:
     register_trainable(_NAME, _Never, warn=False)
     storage = _Storage(str(scratch), "simulated")
     experiment = Experiment(
@@ -81,9 +97,7 @@ def run_controller(
     )
     experiment.spec["storage"] = storage
     search.add_configurations([experiment])
-    actors = VirtualActors(num_workers, create_actor, horizon_s)
-    callback.clock = lambda: actors.now_s
-    controller = SimulatedController(
+    return SimulatedController(
         actors,
         search_alg=search,
         scheduler=scheduler,
@@ -92,11 +106,13 @@ def run_controller(
         reuse_actors=True,
         fail_fast=False,
     )
+
+
+def _run(controller: SimulatedController, actors: VirtualActors) -> None:
     while not controller.is_finished():
         controller.step()
         if actors.is_over and not _can_go_on(controller, actors):
             break
-    return min(actors.now_s, horizon_s)
 
 
 def _can_go_on(controller: TuneController, actors: VirtualActors) -> bool:

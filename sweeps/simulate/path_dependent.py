@@ -11,10 +11,8 @@ objectives.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -143,18 +141,16 @@ def run_population(
     def hear(*_: Any) -> None:
         points.run.num_exploits += 1
 
-    with tempfile.TemporaryDirectory(prefix="paretune-simulate-") as scratch:
-        run_controller(
-            scheduler=make_scheduler(hear),
-            search=SearcherFeed(
-                RandomSearcher(size, seed), lambda index: (f"t{index}", configs[index]), size
-            ),
-            callback=points,
-            create_actor=lambda kwargs: PathTrial(kwargs["config"], num_epochs, kept),
-            num_workers=size,
-            horizon_s=float("inf"),
-            scratch=Path(scratch),
-        )
+    run_controller(
+        scheduler=make_scheduler(hear),
+        search=SearcherFeed(
+            RandomSearcher(size, seed), lambda index: (f"t{index}", configs[index]), size
+        ),
+        callback=points,
+        create_actor=lambda kwargs: PathTrial(kwargs["config"], num_epochs, kept),
+        num_workers=size,
+        horizon_s=float("inf"),
+    )
     return points.run
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from ray import tune
@@ -174,14 +172,12 @@ def replay(
     def propose(index: int) -> tuple[str, dict[str, Any]]:
         return f"trial_{index:05d}", {CONFIG_ID: index}
 
-    with tempfile.TemporaryDirectory(prefix="paretune-simulate-") as scratch:
-        collector.run.seconds = run_controller(
-            scheduler=scheduler,
-            search=SearcherFeed(searcher, propose, setup.num_trials),
-            callback=collector,
-            create_actor=lambda kwargs: ReplayedTrial(table, setup, kwargs["config"]),
-            num_workers=setup.num_workers,
-            horizon_s=setup.horizon_s,
-            scratch=Path(scratch),
-        )
+    collector.run.seconds = run_controller(
+        scheduler=scheduler,
+        search=SearcherFeed(searcher, propose, setup.num_trials),
+        callback=collector,
+        create_actor=lambda kwargs: ReplayedTrial(table, setup, kwargs["config"]),
+        num_workers=setup.num_workers,
+        horizon_s=setup.horizon_s,
+    )
     return collector.run
