@@ -30,6 +30,7 @@ from analysis.records import (
     TRIAL_STATUSES,
     TRIALS_FILE,
     TRIALS_SCHEMA,
+    numeric_columns,
 )
 
 
@@ -58,12 +59,8 @@ class Run:
     @property
     def other_columns(self) -> list[str]:
         """Numeric columns of the trials beside those of every run, as a replayed table has."""
-        return [
-            field.name
-            for field in self.trials.schema
-            if field.name not in TRIALS_SCHEMA.names
-            and (pa.types.is_floating(field.type) or pa.types.is_integer(field.type))
-        ]
+        numeric = numeric_columns(self.trials.schema)
+        return [name for name in numeric if name not in TRIALS_SCHEMA.names]
 
 
 def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:

@@ -50,8 +50,7 @@ def losses(
                 f"{', '.join(known)}"
             )
         values = np.asarray(columns[objective.column], dtype=np.float64)
-        # 0.0 - x and not -x: no negative zeros, which would print as "-0".
-        stacked.append(0.0 - values if objective.direction == "max" else values)
+        stacked.append(objective.loss(values))
     return np.stack(stacked, axis=1)
 
 

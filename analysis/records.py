@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 SCHEMA_VERSION = 3
 """3 added what is told of a latency, the ledger and what a lineage costs; 2 scores, complexity and
@@ -279,6 +285,15 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 
+def numeric_columns(schema: pa.Schema) -> list[str]:
+    """Return the names of the columns that hold numbers."""
+    return [
+        field.name
+        for field in schema
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    ]
+
+
 KNOWN_COLUMNS = (
     "num_parameters",
     "flops",
@@ -299,6 +314,11 @@ class Objective:
 
     column: str
     direction: Literal["max", "min"]
+
+    def loss(self, value: Number) -> Number:
+        """Return a value, or an array of them, so that lower is better."""
+        # 0.0 - x and not -x: no negative zeros, which would print as "-0".
+        return 0.0 - value if self.direction == "max" else value
 
     @property
     def is_known_before_training(self) -> bool:
@@ -321,12 +341,8 @@ class Objective:
             Objective(column='val_accuracy', direction='max')
         """
         column, _, direction = text.partition(":")
-        numeric = [
-            field.name
-            for field in TRIALS_SCHEMA
-            if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
-            if not field.name.startswith("test_")
-        ] + list(others)
+        of_runs = [name for name in numeric_columns(TRIALS_SCHEMA) if not name.startswith("test_")]
+        numeric = [*of_runs, *others]
         if column.startswith("test_"):
             raise ValueError(
                 f"objectives must not read the test part, got {column!r}; use "

@@ -68,7 +68,7 @@ class Judge:
     """Knows what a set of a table's configs is truly worth."""
 
     def __init__(self, table: RecordedTable, known: Sequence[str]) -> None:
-        final = -table.final if table.final_direction == "max" else table.final
+        final = Objective(table.final_column, table.final_direction).loss(table.final)
         self._true = np.column_stack([final, *(table.columns[name] for name in known)])
         self._reference = reference_point(self._true)
         self._whole = hypervolume(self._true, self._reference)
@@ -139,12 +139,11 @@ def anytime_worth(
 ) -> NDArray[np.float64]:
     """Return what the returned set is worth at each of evenly spaced times, [NUM_TIMES]."""
     judge = Judge(table, case.known)
-    sign = -1.0 if table.metric.direction == "max" else 1.0
     latest: dict[int, float] = {}
     worths, place = [], 0
     for at_s in np.linspace(0, horizon_s, NUM_TIMES + 1)[1:]:
         while place < len(run.reports) and run.reports[place].at_s <= at_s:
-            latest[run.reports[place].index] = sign * run.reports[place].value
+            latest[run.reports[place].index] = table.metric.loss(run.reports[place].value)
             place += 1
         worths.append(judge.worth(_returned(table, case, latest)) if latest else 0.0)
     return np.array(worths)

@@ -30,12 +30,9 @@ def front(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> lis
 
 
 def _losses(trial: TrialRecord, objectives: Sequence[Objective]) -> tuple[float, ...]:
-    values = ((trial.value(o.column), o.direction) for o in objectives)
+    values = ((o, trial.value(o.column)) for o in objectives)
     return tuple(
-        math.inf
-        if value is None or math.isnan(value)
-        else (-value if direction == "max" else value)
-        for value, direction in values
+        math.inf if value is None or math.isnan(value) else o.loss(value) for o, value in values
     )
 
 

@@ -50,14 +50,13 @@ from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
-from trainables.errors import InputError
+from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 from trainables.latency import LatencyError
 from trainables.latency.samples import shipping_samples
 
 EXIT_FAILED: Final = 1
-EXIT_BAD_INPUT: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
 

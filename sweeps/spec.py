@@ -8,7 +8,7 @@ import io
 import math
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -176,22 +176,22 @@ class SweepSpec:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
                      "perturbation_epochs", "checkpoint_epochs", "grace_epochs",
                      "latency_batch_size", "latency_threads"):  # fmt: skip
-            _require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
+            require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
         for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour",
                      "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours"):  # fmt: skip
-            _require(name, getattr(self, name), "> 0", lambda value: 0 < value < math.inf)
+            require(name, getattr(self, name), "> 0", lambda value: 0 < value < math.inf)
         if self.time_limit is not None:
             _seconds(self.time_limit)
-        _require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
+        require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
         for name in ("finalists", "robustness_samples", "attribution_samples",
                      "finalist_latency_seconds"):  # fmt: skip
-            _require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
-        _require("compress_fraction", self.compress_fraction, "> 0 and < 1", lambda f: 0 < f < 1)
-        _require("pbt_quorum", self.pbt_quorum, "> 0 and <= 1", lambda part: 0 < part <= 1)
-        _require("seed", self.seed, ">= 0", lambda value: value >= 0)
-        _require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
+            require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
+        require("compress_fraction", self.compress_fraction, "> 0 and < 1", lambda f: 0 < f < 1)
+        require("pbt_quorum", self.pbt_quorum, "> 0 and <= 1", lambda part: 0 < part <= 1)
+        require("seed", self.seed, ">= 0", lambda value: value >= 0)
+        require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
         for name in ("models", "widths", "objectives", "space"):
-            _require(name, getattr(self, name), "at least one value", len)
+            require(name, getattr(self, name), "at least one value", len)
         if self.storage is not None and "?" in self.storage:
             raise InputError(
                 f"--storage must be a folder or URI without a query, got {self.storage}; set "
@@ -278,7 +278,12 @@ class SweepSpec:
         return {**values, "own_space": own}
 
 
-def _require(name: str, value: Any, rule: str, holds: Any) -> None:
+def require(name: str, value: Any, rule: str, holds: Callable[[Any], Any]) -> None:
+    """Check the value of a flag, unless it is None.
+
+    Raises:
+        InputError: if it doesn't hold.
+    """
     if value is not None and not holds(value):
         flag = "--" + name.replace("_", "-")
         raise InputError(f"{flag} must be {rule}, got {value}; give another value")

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
+
+from sweeps.trial_maker import TrialMaker
 
 
 class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are untyped
@@ -31,8 +32,7 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
         self._is_refused = is_refused
         self._num_trials = len(self._waiting)
         self._fed: list[Trial] = []
-        self._parser = _make_parser()
-        self._experiment: Experiment | None = None
+        self._maker = TrialMaker()
 
     @property
     def total_samples(self) -> int:
@@ -46,7 +46,7 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         """Take the one experiment that Tune describes."""
-        (self._experiment,) = experiments
+        self._maker.take(experiments)
 
     def next_trial(self) -> Trial | None:
         """Return the next trial, or None when all were given."""
@@ -55,17 +55,9 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
         while self._waiting:
             trial_id, config = self._waiting.pop(0)
             if not self._is_refused(trial_id, config):
-                return self._make(trial_id, config)
+                self._fed.append(self._maker.make(trial_id, config))
+                return self._fed[-1]
         return None
-
-    def _make(self, trial_id: str, config: Mapping[str, Any]) -> Trial:
-        assert self._experiment is not None
-        spec = {**self._experiment.spec, "config": dict(config)}
-        trial = _create_trial_from_spec(
-            spec, self._parser, trial_id=trial_id, experiment_tag=trial_id
-        )
-        self._fed.append(trial)
-        return trial
 
     def is_finished(self) -> bool:
         """Tell whether every trial was given and has ended, or Tune stopped the experiment."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from trainables.metrics import Scores
 
@@ -117,3 +119,9 @@ def unpack(result: Mapping[str, Any]) -> dict[str, Any]:
 def without_packed(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return what Tune needs of a result that was entered already."""
     return {name: value for name, value in result.items() if name != _PACKED}
+
+
+def numbers_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of what Tune has of a result."""
+    numbers = (int, float, np.number)
+    return {name: float(value) for name, value in result.items() if isinstance(value, numbers)}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+EXIT_BAD_INPUT: Final = 2
+"""What a command exits with after an `InputError`."""
+
 
 class InputError(ValueError):
     """What a user gave is wrong.

@@ -17,14 +17,9 @@ Losses = NDArray[np.float64]
 
 
 class IncrementalFronts:
-    """The non-dominated ranks of points that arrive one by one; equal points share a rank.
+    """The non-dominated ranks of points that arrive one by one; equal points share a rank."""
 
-    Args:
-        num_objectives: >= 1.
-    """
-
-    def __init__(self, num_objectives: int) -> None:
-        self._num_objectives = num_objectives
+    def __init__(self) -> None:
         self._fronts: list[_Front] = []
 
     def add(self, key: int, losses: Sequence[float]) -> int:
@@ -52,10 +47,6 @@ class IncrementalFronts:
     def front(self, rank: int) -> tuple[NDArray[np.int64], Losses]:
         """Return the keys and losses of the points of a rank, in no particular order."""
         return self._fronts[rank].keys, self._fronts[rank].losses
-
-    def num_before(self, rank: int) -> int:
-        """Return how many points have a lower rank."""
-        return sum(len(front.keys) for front in self._fronts[:rank])
 
     def _first_not_dominating(self, point: Losses) -> int:
         # If a front doesn't dominate the point, none below it does.

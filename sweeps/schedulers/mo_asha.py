@@ -7,13 +7,13 @@ ASHA.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from analysis.records import Objective
+from sweeps.schedulers.losses import from_plain, report_losses, to_plain
 from sweeps.schedulers.protocol import Decision, Report, Resume
 from sweeps.schedulers.rungs import PEER, Rung, make_rung
 from sweeps.schedulers.tie_orders import TIE_ORDERS
@@ -71,7 +71,8 @@ class MoAsha:
             )
         self._milestones = _milestones(options)
         self._rungs = [self._empty_rung() for _ in self._milestones]
-        self._trials: list[list[str]] = [[] for _ in self._milestones]  # of each rung's members
+        # Of each rung, the trials and losses of its members:
+        self._members: list[list[tuple[str, list[float]]]] = [[] for _ in self._milestones]
         self._reached: dict[str, int] = {}  # the rung that a trial reached last
 
     def on_add(self, trial_id: str, config: Mapping[str, Any], known: Mapping[str, float]) -> None:
@@ -85,8 +86,9 @@ class MoAsha:
         if level <= self._reached.get(report.trial_id, -1):
             return Decision.CONTINUE
         self._reached[report.trial_id] = level
-        self._trials[level].append(report.trial_id)
-        number = self._rungs[level].add(self._losses(report))
+        losses = report_losses(report, self._objectives)
+        self._members[level].append((report.trial_id, losses))
+        number = self._rungs[level].add(losses)
         if self._options.variant == "promotion":
             return Decision.PAUSE
         return Decision.CONTINUE if self._rungs[level].goes_on(number) else Decision.STOP
@@ -104,12 +106,12 @@ class MoAsha:
             rung = self._rungs[level]
             numbers = [
                 number
-                for number, trial_id in enumerate(self._trials[level])
+                for number, (trial_id, _) in enumerate(self._members[level])
                 if trial_id in waiting and self._reached[trial_id] == level
             ]
             chosen = next((number for number in numbers if rung.goes_on(number)), None)
             if chosen is not None:
-                return Resume(self._trials[level][chosen])
+                return Resume(self._members[level][chosen][0])
         return None
 
     def state_dict(self) -> dict[str, Any]:
@@ -117,21 +119,22 @@ class MoAsha:
         return {
             "reached": dict(self._reached),
             "rungs": [
-                [[trial_id, *_with_none(row)] for trial_id, row in zip(ids, rows, strict=True)]
-                for ids, rows in zip(
-                    self._trials, (rung.members.tolist() for rung in self._rungs), strict=True
-                )
+                [[trial_id, *to_plain(losses)] for trial_id, losses in members]
+                for members in self._members
             ],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Scheduler`."""
         self._reached = dict(state["reached"])
-        self._trials = [[trial_id for trial_id, *_ in members] for members in state["rungs"]]
+        self._members = [
+            [(trial_id, from_plain(losses)) for trial_id, *losses in members]
+            for members in state["rungs"]
+        ]
         self._rungs = [self._empty_rung() for _ in self._milestones]
-        for rung, members in zip(self._rungs, state["rungs"], strict=True):
-            for _, *losses in members:
-                rung.add([math.nan if loss is None else loss for loss in losses])
+        for rung, members in zip(self._rungs, self._members, strict=True):
+            for _, losses in members:
+                rung.add(losses)
 
     def _empty_rung(self) -> Rung:
         return make_rung(
@@ -140,13 +143,6 @@ class MoAsha:
             num_objectives=len(self._objectives),
             known_index=self._known_indices[0] if self._known_indices else None,
         )
-
-    def _losses(self, report: Report) -> list[float]:
-        values = [report.values.get(o.column, math.nan) for o in self._objectives]
-        return [
-            math.nan if not math.isfinite(value) else (-value if o.direction == "max" else value)
-            for value, o in zip(values, self._objectives, strict=True)
-        ]
 
 
 def _milestones(options: HalvingOptions) -> list[int]:
@@ -157,7 +153,3 @@ def _milestones(options: HalvingOptions) -> list[int]:
         milestones.append(int(epochs))
         epochs *= options.reduction_factor
     return milestones
-
-
-def _with_none(row: Sequence[float]) -> list[float | None]:
-    return [None if math.isnan(loss) else loss for loss in row]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from analysis.records import Objective
 from sweeps.schedulers.fronts import IncrementalFronts
+from sweeps.schedulers.losses import from_plain, normalised, report_losses, to_plain
 from sweeps.schedulers.protocol import Decision, Exploit, Report, Resume
 
 
@@ -96,7 +97,7 @@ class MoPbt:
             return Decision.CONTINUE
         step = self._options.interval_epochs
         self._due[report.trial_id] = (report.epoch // step + 1) * step
-        self._losses[report.trial_id] = self._losses_of(report)
+        self._losses[report.trial_id] = report_losses(report, self._objectives)
         if self._options.quorum_fraction is not None:
             self._waiting[report.trial_id] = None
             self._release_at_quorum()
@@ -139,10 +140,7 @@ class MoPbt:
         """See `Scheduler`."""
         return {
             "configs": self._configs,
-            "losses": {
-                trial_id: [None if math.isnan(loss) else loss for loss in losses]
-                for trial_id, losses in self._losses.items()
-            },
+            "losses": {trial_id: to_plain(losses) for trial_id, losses in self._losses.items()},
             "due": self._due,
             "waiting": list(self._waiting),
             "released": {
@@ -157,8 +155,7 @@ class MoPbt:
         """See `Scheduler`."""
         self._configs = {trial_id: dict(config) for trial_id, config in state["configs"].items()}
         self._losses = {
-            trial_id: [math.nan if loss is None else loss for loss in losses]
-            for trial_id, losses in state["losses"].items()
+            trial_id: from_plain(losses) for trial_id, losses in state["losses"].items()
         }
         self._due = dict(state["due"])
         self._waiting = dict.fromkeys(state["waiting"])
@@ -168,13 +165,6 @@ class MoPbt:
         }
         self._generator.bit_generator.state = state["generator"]
         self._explore.load_state_dict(state["explore"])
-
-    def _losses_of(self, report: Report) -> list[float]:
-        values = [report.values.get(o.column, math.nan) for o in self._objectives]
-        return [
-            math.nan if not math.isfinite(value) else (-value if o.direction == "max" else value)
-            for value, o in zip(values, self._objectives, strict=True)
-        ]
 
     def _release_at_quorum(self) -> None:
         fraction = self._options.quorum_fraction
@@ -228,11 +218,10 @@ def order_of(losses: NDArray[np.float64]) -> list[int]:
     """
     if not len(losses):
         return []
-    fronts = IncrementalFronts(losses.shape[1])
+    fronts = IncrementalFronts()
     for number, row in enumerate(losses):
         fronts.add(number, row)
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    points = (losses - low) / np.where(high > low, high - low, 1.0)
+    points = normalised(losses)
     order: list[int] = []
     distances = np.full(len(losses), np.inf)
     rank = 0

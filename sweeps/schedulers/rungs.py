@@ -22,11 +22,6 @@ _GAP_FRACTION = 2 / 3
 class Rung(Protocol):
     """Members by their number, in the order in which they came."""
 
-    @property
-    def members(self) -> NDArray[np.float64]:
-        """[num_members, num_objectives]: the losses as they were entered."""
-        ...
-
     def add(self, losses: Sequence[float]) -> int:
         """Enter a trial's losses (lower is better, NaN for unknown); return its number."""
         ...
@@ -45,26 +40,21 @@ class ValueRung:
 
     def __init__(self, reduction_factor: float) -> None:
         self._cutoff_percent = (1 - 1 / reduction_factor) * 100
-        self._losses = _Growing(1)
-
-    @property
-    def members(self) -> NDArray[np.float64]:
-        """See `Rung`."""
-        return self._losses.rows
+        self._losses = np.zeros(0)
 
     def add(self, losses: Sequence[float]) -> int:
         """See `Rung`."""
-        return self._losses.append(losses)
+        self._losses = np.append(self._losses, losses)
+        return len(self._losses) - 1
 
     def goes_on(self, number: int) -> bool:
         """See `Rung`."""
-        losses = self._losses.rows[:, 0]
-        others = np.delete(losses, number)
+        others = np.delete(self._losses, number)
         others = others[~np.isnan(others)]
         if not len(others):
             return True
         # Written as Ray has it, for the same rounding: some ties depend on it.
-        return bool(-losses[number] >= np.percentile(-others, self._cutoff_percent))
+        return bool(-self._losses[number] >= np.percentile(-others, self._cutoff_percent))
 
 
 class FrontRung:
@@ -73,36 +63,34 @@ class FrontRung:
     How many go on is what the quantile of `ValueRung` comes to where only the order is known.
 
     Args:
-        num_objectives: >= 1.
         reduction_factor: 1/eta of the members go on.
         tie_order: a name in `TIE_ORDERS`.
     """
 
-    def __init__(self, num_objectives: int, reduction_factor: float, tie_order: str) -> None:
+    def __init__(self, reduction_factor: float, tie_order: str) -> None:
         self._reduction_factor = reduction_factor
         self._order = TIE_ORDERS[tie_order]
-        self._fronts = IncrementalFronts(num_objectives)
-        self._losses = _Growing(num_objectives)
-
-    @property
-    def members(self) -> NDArray[np.float64]:
-        """See `Rung`."""
-        return self._losses.rows
+        self._fronts = IncrementalFronts()
+        self._num_members = 0
+        self._unknown: set[int] = set()
 
     def add(self, losses: Sequence[float]) -> int:
         """See `Rung`."""
-        number = self._losses.append(losses)
-        if not any(math.isnan(loss) for loss in losses):
+        number = self._num_members
+        self._num_members += 1
+        if _is_known(losses):
             self._fronts.add(number, losses)
+        else:
+            self._unknown.add(number)
         return number
 
     def goes_on(self, number: int) -> bool:
         """See `Rung`."""
-        num_last = math.floor((len(self._losses.rows) - 2) / self._reduction_factor + 0.5)
+        if number in self._unknown:
+            return self._num_members == 1
+        num_last = math.floor((self._num_members - 2) / self._reduction_factor + 0.5)
         num_last = max(num_last, 0)  # the number of those that may be ahead
         num_before, rank = 0, 0
-        if np.isnan(self._losses.rows[number]).any():
-            return len(self._losses.rows) == 1
         while True:
             keys, losses = self._fronts.front(rank)
             if number in keys:
@@ -134,21 +122,17 @@ class PeerRung:
     def __init__(self, reduction_factor: float, known_index: int) -> None:
         self._reduction_factor = reduction_factor
         self._known_index = known_index
-        self._losses = _Growing(2)
+        self._num_members = 0
         # Of members without NaN, by their known loss:
         self._numbers = np.zeros(0, dtype=np.int64)
         self._known = np.zeros(0)
         self._learnt = np.zeros(0)
 
-    @property
-    def members(self) -> NDArray[np.float64]:
-        """See `Rung`."""
-        return self._losses.rows
-
     def add(self, losses: Sequence[float]) -> int:
         """See `Rung`."""
-        number = self._losses.append(losses)
-        if not any(math.isnan(loss) for loss in losses):
+        number = self._num_members
+        self._num_members += 1
+        if _is_known(losses):
             known, learnt = losses[self._known_index], losses[1 - self._known_index]
             place = np.searchsorted(self._known, known, side="right")
             self._numbers = np.insert(self._numbers, place, number)
@@ -158,23 +142,25 @@ class PeerRung:
 
     def goes_on(self, number: int) -> bool:
         """See `Rung`."""
-        if np.isnan(self._losses.rows[number]).any():
-            return len(self._losses.rows) == 1
-        place = int(np.flatnonzero(self._numbers == number)[0])
+        places = np.flatnonzero(self._numbers == number)
+        if not len(places):
+            return self._num_members == 1
+        place = int(places[0])
         mine = self._learnt[place]
         num_as_small = np.searchsorted(self._known, self._known[place], side="right")
         gap = mine - self._learnt[:num_as_small].min()
         if gap <= 0:
             return True
-        peers = self._peers(self._known, place)
+        peers = self._peers(place)
         num_better = int((self._learnt[peers] < mine).sum())
         if num_better > math.floor((len(peers) - 1) / self._reduction_factor + 0.5):
             return False
         gaps = self._learnt - _least_up_to(self._known, self._learnt)
         return int((gaps < gap).sum()) < _GAP_FRACTION * len(gaps)
 
-    def _peers(self, known: NDArray[np.float64], place: int) -> NDArray[np.int64]:
+    def _peers(self, place: int) -> NDArray[np.int64]:
         """Return the places of the nearest others."""
+        known = self._known
         num_peers = max(_MIN_PEERS, math.floor(_PEER_FRACTION * len(known)))
         near = np.arange(max(0, place - num_peers), min(len(known), place + num_peers + 1))
         near = near[near != place]
@@ -190,23 +176,8 @@ def _least_up_to(known: NDArray[np.float64], learnt: NDArray[np.float64]) -> NDA
     return np.repeat(least[ends], np.diff(ends, prepend=-1))
 
 
-class _Growing:
-    """Rows that are appended one by one."""
-
-    def __init__(self, num_columns: int) -> None:
-        self._buffer = np.empty((16, num_columns))
-        self._num = 0
-
-    @property
-    def rows(self) -> NDArray[np.float64]:
-        return self._buffer[: self._num]
-
-    def append(self, row: Sequence[float]) -> int:
-        if self._num == len(self._buffer):
-            self._buffer = np.concatenate([self._buffer, np.empty_like(self._buffer)])
-        self._buffer[self._num] = row
-        self._num += 1
-        return self._num - 1
+def _is_known(losses: Sequence[float]) -> bool:
+    return not any(math.isnan(loss) for loss in losses)
 
 
 def make_rung(
@@ -226,4 +197,4 @@ def make_rung(
         assert num_objectives == 2
         assert known_index is not None
         return PeerRung(reduction_factor, known_index)
-    return FrontRung(num_objectives, reduction_factor, order)
+    return FrontRung(reduction_factor, order)

@@ -8,6 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sweeps.schedulers.losses import normalised
+
 Losses = NDArray[np.float64]
 Positions = NDArray[np.int64]
 
@@ -28,7 +30,7 @@ def epsnet_order(losses: Losses) -> Positions:
     num = len(losses)
     if num == 0:
         return np.zeros(0, dtype=np.int64)
-    points = _normalised(losses)
+    points = normalised(losses)
     order = [int(np.lexsort(losses.T[::-1])[0])]
     distances = np.full(num, np.inf)
     for _ in range(num - 1):
@@ -49,20 +51,13 @@ def crowding_order(losses: Losses) -> Positions:
     """
     num = len(losses)
     distances = np.zeros(num)
-    points = _normalised(losses)
+    points = normalised(losses)
     for column in points.T:
         order = np.argsort(column, kind="stable")
         distances[order[[0, -1]] if num else order] = np.inf
         if num > 2:
             distances[order[1:-1]] += column[order[2:]] - column[order[:-2]]
     return np.argsort(-distances, kind="stable")
-
-
-def _normalised(losses: Losses) -> Losses:
-    if not len(losses):
-        return losses
-    low, high = losses.min(axis=0), losses.max(axis=0)
-    return np.asarray((losses - low) / np.where(high > low, high - low, 1.0))
 
 
 TIE_ORDERS: Final[dict[str, Callable[[Losses], Positions]]] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.schedulers.protocol import Decision, Exploit, Report, Scheduler
 from trainables.checkpoint_store import checkpoint_epoch
+from trainables.epoch_result import numbers_of
 
 OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
 """Hears of (trial id, donor id, the donor's epoch, the new config)."""
@@ -48,7 +48,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self.scheduler = scheduler
         self._known = known
         self._on_exploit = on_exploit
-        self._known_by_trial: dict[str, Mapping[str, float]] = {}
+        self._known_by_trial: dict[str, dict[str, float]] = {}
         self._live: dict[str, Trial] = {}
         self._paused: dict[str, Trial] = {}
         self._exploits: dict[str, Exploit] = {}  # of paused trials whose donor is being saved
@@ -68,9 +68,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """See `TrialScheduler`."""
-        numbers = (int, float, np.number)
-        values = {name: float(x) for name, x in result.items() if isinstance(x, numbers)}
-        values |= self._known_by_trial[trial.trial_id]
+        values = numbers_of(result) | self._known_by_trial[trial.trial_id]
         report = Report(
             trial.trial_id, int(result["epoch"]), values, is_contended=self._is_contended()
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -48,15 +48,13 @@ class KnownLatencyOptions:
         seed: >= 0.
         seconds_column: of a trial's training seconds up to a report, for the predicted cost; where
             reports lack it, all cost the same.
-        num_trees: of the surrogate.
-        max_rows: observations that the surrogate is fitted to at most.
+        forest: the size of the surrogate.
     """
 
     max_epochs: int
     seed: int
     seconds_column: str = "seconds"
-    num_trees: int = 50
-    max_rows: int = 1500
+    forest: ForestOptions = field(default_factory=ForestOptions)
 
 
 class KnownLatencySearcher:
@@ -99,9 +97,7 @@ class KnownLatencySearcher:
         self._pool = pool
         self._learnt = learnt
         self._options = options
-        self._surrogate = Surrogate(
-            pool, options.max_epochs, ForestOptions(options.num_trees, options.max_rows)
-        )
+        self._surrogate = Surrogate(pool, options.max_epochs, options.forest)
         self._places = _places(pool.known, np.random.default_rng(options.seed))
         self._num_initial = max(8, min(2 * len(pool.names), MAX_INITIAL))
         self._is_free = np.ones(len(pool), dtype=np.bool_)
@@ -135,8 +131,7 @@ class KnownLatencySearcher:
 
     def on_report(self, index: int, epoch: int, values: Mapping[str, float]) -> None:
         """See `Searcher`."""
-        value = finite(values, self._learnt.column)
-        loss = -value if self._learnt.direction == "max" else value
+        loss = self._learnt.loss(finite(values, self._learnt.column))
         seconds = finite(values, self._options.seconds_column)
         is_new = index not in self._failed and self._observations.add(
             Observation(index, epoch, loss, seconds)

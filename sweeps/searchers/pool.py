@@ -87,8 +87,7 @@ def make_pool(
                 f"known must hold every known objective, got none for {objective.column!r}; choose "
                 f"from {', '.join(known)}"
             )
-        values = np.asarray(known[objective.column], dtype=np.float64)
-        columns.append(0.0 - values if objective.direction == "max" else values)
+        columns.append(objective.loss(np.asarray(known[objective.column], dtype=np.float64)))
     features, names = encode_configs(configs)
     losses = np.stack(columns, axis=1) if columns else np.zeros((len(configs), 0))
     return CandidatePool(features, losses, names, tuple(objectives))

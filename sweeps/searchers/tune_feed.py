@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from ray.tune.experiment import Experiment, Trial
-from ray.tune.experiment.config_parser import _create_trial_from_spec, _make_parser
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.searchers.protocol import Searcher
+from sweeps.trial_maker import TrialMaker
+from trainables.epoch_result import numbers_of
 
 Propose = Callable[[int], tuple[str, Mapping[str, Any]] | None]
 """Returns the id and config of the trial that tries a candidate; None if it may not train."""
@@ -37,8 +36,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
         self._num_trials = num_trials
         self._index_by_trial: dict[str, int] = {}
         self._fed: dict[str, Trial] = {}
-        self._parser = _make_parser()
-        self._experiment: Experiment | None = None
+        self._maker = TrialMaker()
 
     @property
     def total_samples(self) -> int:
@@ -52,7 +50,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
 
     def add_configurations(self, experiments: list[Experiment]) -> None:
         """Take the one experiment that Tune describes."""
-        (self._experiment,) = experiments
+        self._maker.take(experiments)
 
     def next_trial(self) -> Trial | None:
         """Return the next trial, or None when all were given."""
@@ -64,19 +62,12 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
             self._num_left -= 1
             proposal = self._propose(index)
             if proposal is not None:
-                return self._make(index, *proposal)
+                trial_id, config = proposal
+                self._index_by_trial[trial_id] = index
+                self._fed[trial_id] = self._maker.make(trial_id, config)
+                return self._fed[trial_id]
             self._searcher.on_error(index)
         return None
-
-    def _make(self, index: int, trial_id: str, config: Mapping[str, Any]) -> Trial:
-        assert self._experiment is not None
-        spec = {**self._experiment.spec, "config": dict(config)}
-        trial = _create_trial_from_spec(
-            spec, self._parser, trial_id=trial_id, experiment_tag=trial_id
-        )
-        self._index_by_trial[trial_id] = index
-        self._fed[trial_id] = trial
-        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Tell the searcher of a report."""
@@ -96,12 +87,8 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
         self._searcher.on_complete(index)
 
     def _tell(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        values = {
-            name: float(value)
-            for name, value in result.items()
-            if isinstance(value, int | float | np.number) and not math.isnan(value)
-        }
-        self._searcher.on_report(self._index_by_trial[trial_id], int(result["epoch"]), values)
+        index = self._index_by_trial[trial_id]
+        self._searcher.on_report(index, int(result["epoch"]), numbers_of(result))
 
     def is_finished(self) -> bool:
         """Tell whether every trial was given and has ended, or Tune stopped the experiment."""

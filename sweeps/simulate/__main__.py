@@ -22,9 +22,8 @@ from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.recorded_table import RecordedTable, read_table
 from sweeps.simulate.replay import CONFIG_ID, Setup, replay
 from sweeps.simulate.simulated_folder import write_simulated
-from trainables.errors import InputError
-
-EXIT_BAD_INPUT: Final = 2
+from sweeps.spec import require
+from trainables.errors import EXIT_BAD_INPUT, InputError
 
 PATH_DEPENDENT: Final = ("pbt", "mo_pbt")
 
@@ -78,8 +77,7 @@ def _simulate(asked: argparse.Namespace) -> None:
         )
     paths = [asked.out / f"seed_{seed}" for seed in range(asked.seeds)]
     paths = paths if asked.seeds > 1 else [asked.out]
-    for path in paths:
-        RunFolder(path, overwrite=asked.overwrite)  # only checks
+    folders = [RunFolder(path, overwrite=asked.overwrite) for path in paths]
     if table.note:
         print(table.note)
     setup = Setup(
@@ -89,25 +87,20 @@ def _simulate(asked: argparse.Namespace) -> None:
         asked.start_seconds,
         asked.restore_seconds,
     )
-    for seed, path in enumerate(paths):
+    for seed, folder in enumerate(folders):
         started_s = time.monotonic()
         scheduler = _scheduler(asked, table, objectives)
         searcher = _searcher(asked, table, objectives, seed)
         run = replay(table, scheduler, searcher, setup)
         settings = {name: value for name, value in vars(asked).items() if name not in _PATHS}
-        write_simulated(
-            path,
-            table,
-            run,
-            objectives,
-            {**settings, "table": table.name, "seed": seed},
-            overwrite=asked.overwrite,
-        )
+        settings |= {"table": table.name, "seed": seed}
+        write_simulated(folder, table, run, objectives, settings)
         ends = {end: list(run.status.values()).count(end) for end in set(run.status.values())}
         counts = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
         print(
             f"seed {seed}: {len(run.reports)} reports of {len(run.status)} trials ({counts}) in "
-            f"{run.seconds:.0f} virtual s, {time.monotonic() - started_s:.1f} s here: {path}",
+            f"{run.seconds:.0f} virtual s, {time.monotonic() - started_s:.1f} s here: "
+            f"{folder.path}",
             flush=True,
         )
 
@@ -133,11 +126,7 @@ def _check(asked: argparse.Namespace) -> None:
         ("restore_seconds", ">= 0", lambda value: value >= 0),
     )
     for name, rule, is_met in rules:
-        value = getattr(asked, name)
-        if value is not None and not is_met(value):
-            raise InputError(
-                f"--{name.replace('_', '-')} must be {rule}, got {value}; give another"
-            )
+        require(name, getattr(asked, name), rule, is_met)
 
 
 def _objectives(asked: argparse.Namespace, table: RecordedTable) -> list[Objective]:

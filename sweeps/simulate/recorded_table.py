@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analysis.records import Objective
+from analysis.records import Objective, numeric_columns
 from trainables.errors import InputError
 
 CONFIGS_FILE = "configs.parquet"
@@ -114,9 +114,7 @@ def read_table(folder: Path) -> RecordedTable:
     by_config = _split_curves(folder, curves, ids, metric.column)
     columns = {
         name: configs[name].to_numpy().astype(np.float64)
-        for name in configs.column_names
-        if pa.types.is_floating(configs.schema.field(name).type)
-        or pa.types.is_integer(configs.schema.field(name).type)
+        for name in numeric_columns(configs.schema)
     }
     final_column, final, direction = _final(meta, metric, columns, by_config)
     return RecordedTable(

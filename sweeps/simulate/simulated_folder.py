@@ -7,7 +7,6 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,13 +26,11 @@ from sweeps.simulate.replay import SimulatedRun
 
 
 def write_simulated(
-    path: Path,
+    folder: RunFolder,
     table: RecordedTable,
     run: SimulatedRun,
     objectives: Sequence[Objective],
     settings: Mapping[str, Any],
-    *,
-    overwrite: bool,
 ) -> None:
     """Write a run folder.
 
@@ -41,19 +38,17 @@ def write_simulated(
     under their own names; `gang_seconds` are virtual.
 
     Args:
-        path: of the folder.
+        folder: to write; not created yet.
         table: that was replayed.
         run: what came of it.
         objectives: columns to rank by.
         settings: what the simulator was told; kept in `sweep.json`.
-        overwrite: delete another run that lies there.
 
     Raises:
         InputError: if the folder can't be written or is in use.
     """
-    folder = RunFolder(path, overwrite=overwrite)
     folder.create()
-    folder.write_json(SWEEP_FILE, _sweep(path, table, run, objectives, settings))
+    folder.write_json(SWEEP_FILE, _sweep(folder.path.name, table, run, objectives, settings))
     results = [
         {
             "trial_id": report.trial_id,
@@ -64,9 +59,9 @@ def write_simulated(
         for report in run.reports
     ]
     schema = _with(RESULTS_SCHEMA, [table.metric.column])
-    folder.write_table(RESULTS_FILE, schema, _filled(results, schema))
+    folder.write_table(RESULTS_FILE, schema, results)
     schema = _with(TRIALS_SCHEMA, [table.metric.column, *table.known])
-    folder.write_table(TRIALS_FILE, schema, _filled(_trials(table, run), schema))
+    folder.write_table(TRIALS_FILE, schema, _trials(table, run))
 
 
 def _trials(table: RecordedTable, run: SimulatedRun) -> list[dict[str, Any]]:
@@ -102,12 +97,8 @@ def _with(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
     return pa.schema([*schema, *new])
 
 
-def _filled(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> list[dict[str, Any]]:
-    return [{name: row.get(name) for name in schema.names} for row in rows]
-
-
 def _sweep(
-    path: Path,
+    name: str,
     table: RecordedTable,
     run: SimulatedRun,
     objectives: Sequence[Objective],
@@ -116,7 +107,7 @@ def _sweep(
     held = sum(report.seconds for report in {r.trial_id: r for r in run.reports}.values())
     return {
         "schema_version": SCHEMA_VERSION,
-        "name": path.name,
+        "name": name,
         "status": "finished",
         "command": shlex.join(["python", *sys.argv]),
         "scheduler": settings["scheduler"],

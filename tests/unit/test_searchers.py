@@ -11,6 +11,7 @@ from analysis.records import Objective
 from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
 from sweeps.searchers.pool import CandidatePool, make_pool
 from sweeps.searchers.random_order import RandomSearcher
+from sweeps.searchers.surrogate import ForestOptions
 
 NUM_CANDIDATES = 80
 MAX_EPOCHS = 9
@@ -22,7 +23,9 @@ KNOWN = {"max": Objective("samples_per_ms", "max"), "min": Objective("latency_ms
 
 def known_latency(pool, learnt, seed):
     return KnownLatencySearcher(
-        pool, learnt, KnownLatencyOptions(max_epochs=MAX_EPOCHS, seed=seed, num_trees=8)
+        pool,
+        learnt,
+        KnownLatencyOptions(max_epochs=MAX_EPOCHS, seed=seed, forest=ForestOptions(num_trees=8)),
     )
 
 

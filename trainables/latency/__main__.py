@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from trainables.errors import InputError
+from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.latency import RUNTIMES, LatencyError
 from trainables.latency.blocks import Limits
 from trainables.latency.cache import default_cache_path, import_figures
@@ -25,7 +25,6 @@ from trainables.latency.measure import Samples, check_onnx, measure_all, measure
 from trainables.latency.serving import Serving, check_serving
 from trainables.latency.table import check_out, figure_tables, notes, write_figures
 
-_EXIT_BAD_INPUT = 2
 _EXIT_FAILED = 1
 _TABLE_WIDTH = 100
 
@@ -37,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(_import(given[1:]) if given[:1] == ["import"] else _measure(given))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(_EXIT_BAD_INPUT)
+        sys.exit(EXIT_BAD_INPUT)
     except LatencyError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(_EXIT_FAILED)
