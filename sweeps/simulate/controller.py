@@ -40,6 +40,8 @@ class SimulatedController(TuneController):  # type: ignore[misc]  # Ray's classe
     def __init__(self, actors: VirtualActors, **options: Any) -> None:
         super().__init__(**options)
         self._actor_manager = actors
+        # A searcher is asked for a trial when it can start; Tune would look into the environment.
+        self.update_max_pending_trials(1)
 
     def on_step_begin(self) -> None:
         """Ask no cluster for its resources."""

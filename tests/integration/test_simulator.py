@@ -87,7 +87,10 @@ def adapter(table: RecordedTable, variant: Any) -> TuneAdapter:
 
 
 @pytest.mark.parametrize("variant", ["stopping", "promotion"])
-def test_one_worker_takes_the_same_decisions(tmp_path: Path, local_ray: Any, variant: str) -> None:
+def test_one_worker_takes_the_same_decisions(
+    tmp_path: Path, local_ray: Any, monkeypatch: pytest.MonkeyPatch, variant: str
+) -> None:
+    monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "1")  # as simulated
     table = read_table(write_table(tmp_path / "table"))
     num_trials = 12
     log = Log()

@@ -78,6 +78,11 @@ def test_configs_are_copied(feed):
     assert CONFIGS[0] == ("trial_0", {"width": 0})
 
 
+def test_a_set_of_trials_has_the_order_of_their_numbers(feed):
+    trials = [feed.next_trial() for _ in range(3)]
+    assert list(set(reversed(trials))) == trials  # of addresses it would be by chance
+
+
 def test_a_sweep_without_a_trial_is_finished():
     assert TrialFeed([]).is_finished()
 
