@@ -34,6 +34,7 @@ ATTRIBUTIONS_FILE = "attributions.parquet"
 LEDGER_FILE = "ledger.parquet"
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
+JOURNAL_FOLDER = "journal"
 REPORT_FOLDER = "report"
 
 TrialStatus = Literal[

@@ -7,9 +7,10 @@ nor a donor's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from trainables.checkpoint_store import delete_checkpoint
+from trainables.checkpoint_store import checkpoints_of, delete_checkpoint
 
 
 class CheckpointKeeper:
@@ -38,6 +39,19 @@ class CheckpointKeeper:
             for old in superfluous:
                 self._deletions = [d for d in self._deletions if not _succeeded(d)]
                 self._deletions.append(self._deleter.submit(delete_checkpoint, old))
+
+    def adopt(self, root: str, kept: Mapping[str, set[str]]) -> None:
+        """Enter the checkpoints of an earlier process of the sweep; delete what it left over.
+
+        Args:
+            root: under which they lie.
+            kept: what is needed, by trial.
+        """
+        for trial_id, needed in kept.items():
+            found = checkpoints_of(root, trial_id)
+            self._kept[trial_id] = [location for location in found if location in needed]
+            for location in set(found) - needed:
+                self._deletions.append(self._deleter.submit(delete_checkpoint, location))
 
     def close(self) -> list[BaseException]:
         """Wait for the last deletion; return what went wrong with any of them."""

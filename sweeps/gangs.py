@@ -29,12 +29,17 @@ def hold_gangs(
     cluster: Cluster,
     storage: str,
     gate: Gate | None = None,
+    first_lease: int = 1,
 ) -> Iterator[ray.actor.ActorHandle]:
     """Start the desk and every gang; send them home at the end, and close the ledger."""
     held_from_s = time.monotonic()
     # The test part stays here: no worker has its samples or labels during the search.
     desk = start_desk(
-        [plan.workers_per_gang] * plan.num_gangs, data.without_test(), held_from_s, gate
+        [plan.workers_per_gang] * plan.num_gangs,
+        data.without_test(),
+        held_from_s,
+        gate,
+        first_lease,
     )
     settings = GangSettings(
         num_workers=plan.workers_per_gang,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import random
+import shlex
 import subprocess
 import sys
 import threading
@@ -36,20 +36,24 @@ from sweeps.finalists import (
     robustness_rows,
 )
 from sweeps.gangs import hold_gangs
+from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
+from sweeps.past import Standstill
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
+from sweeps.resumption import parse_sweep, read_resumption
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.choose import make_scheduler
+from sweeps.schedulers.journaled import JournaledScheduler
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.spec import SweepSpec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trial_feed import TrialFeed
-from sweeps.tune_callback import StopOnRequest, SweepCallback
+from sweeps.tune_callback import StopOnRequest, SweepCallback, ending_of
 from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.examine import ExamineOptions
 from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
@@ -63,7 +67,7 @@ EXIT_INTERRUPTED: Final = 130
 def main(default: SweepSpec) -> None:
     """Read the flags, run the sweep, and exit: 0, 1 all failed, 2 bad input, 130 interrupted."""
     try:
-        sys.exit(launch(parse_spec(default)))
+        sys.exit(launch(parse_sweep(default)))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_INPUT)
@@ -86,53 +90,79 @@ def launch(spec: SweepSpec) -> int:
             started or written by then.
     """
     started_s = time.monotonic()
+    resumption = read_resumption(spec) if spec.resume else None
+    out = spec.resume or spec.out
     folder = RunFolder(
-        Path(spec.out) if spec.out else default_run_path(spec.name), overwrite=spec.overwrite
+        Path(out) if out else default_run_path(spec.name),
+        overwrite=spec.overwrite,
+        is_resumed=resumption is not None,
     )
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         nodes = cluster_nodes() if cluster else [local_node()]
         console = Console()
-        sweep = prepare_sweep(spec, nodes, folder, console, started_s)
+        sweep = prepare_sweep(spec, nodes, folder, console, started_s, resumption)
         if spec.dry_run:
             _say_plan(console, sweep)
             return 0
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
         content |= {"serving": describe_serving(sweep.architectures.latencies, sweep.data)}
+        if resumption is not None:
+            content |= resumption.kept(content)
         folder.create()
+        journal = Journal(folder.journal, 0 if resumption is None else resumption.next_number)
+        stack.callback(journal.close)
+        journal.append("process", command=content["command"], unix_s=time.time())
         folder.write_json(SWEEP_FILE, content)
         folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.latencies.rows())
         _say_plan(console, sweep)
-        recorder = _recorder(sweep)
+        recorder = _recorder(sweep, journal)
         with quiet(folder.log_path) as shown:
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
-                ending = _run(sweep, recorder, cluster, shown, stop)
+                ending = _run(sweep, recorder, journal, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
         status = "interrupted" if stop.is_set() else "finished"
         content |= {"status": status, "ended_unix_s": time.time(), **ending}
         folder.write_json(SWEEP_FILE, content)
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
-    return EXIT_INTERRUPTED if stop.is_set() else report.returncode
+    if not stop.is_set():
+        return report.returncode
+    again = shlex.join(["python", sys.argv[0], "--resume", str(folder.path)])
+    print(f"interrupted; go on with:\n{again}")
+    return EXIT_INTERRUPTED
 
 
-def _recorder(sweep: PreparedSweep) -> SweepRecorder:
+def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:
+    """Return the recorder, which knows of all trials, and of what became of them before."""
     gpus, usd = sweep.plan.gangs.gpus_per_gang, sweep.spending.usd_per_gang_hour
     pricing = Pricing(gpus, usd, sweep.plan.spec.carbon_kg_per_kwh)
     columns = tuple(objective.column for objective in sweep.plan.objectives)
-    recorder = SweepRecorder(sweep.folder, sweep.architectures.describe, pricing, columns)
+    recorder = SweepRecorder(
+        sweep.folder, sweep.architectures.describe, pricing, columns, journal.append
+    )
+    if sweep.past is not None:
+        recorder.replay(sweep.past.events)
+        for trial_id in sweep.past.ends:
+            ending = ending_of(recorder.trials[trial_id], sweep.plan)
+            recorder.finish(trial_id, *ending)
+        for trial_id in sweep.past.standstills:
+            recorder.set_status(trial_id, "pending")
+        return recorder
     for trial in sweep.trials:
         recorder.add(trial.trial_id, trial.config.to_dict())
     tell_refusals(sweep.trials, recorder)
+    journal.append("drawn", is_synced=True)
     return recorder
 
 
 def _run(
     sweep: PreparedSweep,
     recorder: SweepRecorder,
+    journal: Journal,
     cluster: Cluster,
     shown: Console,
     stop: threading.Event,
@@ -141,15 +171,30 @@ def _run(
     finalists: list[TrialRecord] = []
     with contextlib.ExitStack() as stack:
         desk = stack.enter_context(
-            hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage, sweep.spending.budget)
+            hold_gangs(
+                sweep.plan.gangs,
+                sweep.data,
+                cluster,
+                sweep.storage,
+                sweep.spending.budget,
+                first_lease=1 if sweep.past is None else sweep.past.first_lease,
+            )
         )
-        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials)
+        watch = LedgerWatch(
+            desk,
+            sweep.spending,
+            sweep.folder,
+            recorder.trials,
+            journal.append,
+            () if sweep.past is None else sweep.past.spans,
+        )
         keeper = CheckpointKeeper()
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
             try:
-                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop)
+                if recorder.open_trials():
+                    _search(sweep, recorder, journal, keeper, watch, desk, cluster.scratch, stop)
             finally:
                 progress.stop()
             if not stop.is_set():
@@ -192,6 +237,7 @@ def _progress(
 def _search(
     sweep: PreparedSweep,
     recorder: SweepRecorder,
+    journal: Journal,
     keeper: CheckpointKeeper,
     watch: LedgerWatch,
     desk: ray.actor.ActorHandle,
@@ -200,16 +246,24 @@ def _search(
 ) -> None:
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
-    random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
-    scheduler = make_scheduler(plan, sweep.architectures.known, recorder.exploit)
+    scheduler = JournaledScheduler(
+        make_scheduler(plan, sweep.architectures.known, recorder.exploit), journal.append
+    )
+    standstills: dict[str, Standstill] = {}
+    if sweep.past is not None:
+        scheduler.replay(sweep.past.all_events)
+        standstills = sweep.past.located(sweep.folder.locate)
+        keeper.adopt(sweep.storage, sweep.past.kept(sweep.folder.locate))
     callback = SweepCallback(
         recorder,
         keeper,
-        donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
+        donor_checkpoints=scheduler.donor_checkpoints,
         release=desk.release_trial.remote,
-        num_epochs=plan.num_epochs,
-        scheduler_name=plan.spec.scheduler,
+        plan=plan,
         denial=watch.denial,
+        decision=scheduler.decision,
+        storage=sweep.storage,
+        seconds_before={} if sweep.past is None else sweep.past.seconds_by_trial(),
     )
     settings = TrialSettings(
         desk,
@@ -226,8 +280,9 @@ def _search(
         name="tune",
         storage_path=scratch,
         search_alg=TrialFeed(
-            [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None],
+            [(trial.trial_id, trial.config) for trial in recorder.open_trials()],
             is_refused=lambda trial_id, config: _is_unpaid(watch, recorder, trial_id, config),
+            past=standstills,
         ),
         scheduler=scheduler,
         callbacks=[callback],
@@ -236,7 +291,7 @@ def _search(
         raise_on_failed_trial=False,
         verbose=0,
     )
-    recorder.settle(ray.get(desk.account.remote()))
+    recorder.settle(watch.account())
     if watch.spent is not None and not stop.is_set():
         recorder.end_all_unpaid(watch.denials(), "the budget was spent")
 

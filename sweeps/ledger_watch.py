@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import ray
 
 from analysis.records import LEDGER_FILE, LEDGER_SCHEMA
 from sweeps.gangs import kill_gangs
-from sweeps.recorder import TrialRecord
+from sweeps.recorder import TrialRecord, Write
 from sweeps.run_folder import RunFolder
 from sweeps.spending import Spending
 from trainables.cost import time_usd
@@ -19,6 +20,8 @@ from trainables.ledger import Account, Span, Standing
 
 POLL_S: Final = 0.25
 WRITE_INTERVAL_S: Final = 5.0
+JOURNAL_INTERVAL_S: Final = 1.0
+"""Seconds of held gangs that a killed driver leaves uncounted, at most."""
 
 
 class LedgerWatch:
@@ -33,6 +36,8 @@ class LedgerWatch:
         spending: with the budget, if there is one.
         folder: where the ledger is written.
         trials: of the recorder; read only.
+        write: puts what was held into the journal.
+        past: spans of earlier processes of the sweep, on the clock of the Unix epoch.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class LedgerWatch:
         spending: Spending,
         folder: RunFolder,
         trials: Mapping[str, TrialRecord],
+        write: Write,
+        past: Sequence[Span] = (),
     ) -> None:
         self.standing: Standing | None = None
         self.spent: str | None = None
@@ -48,8 +55,12 @@ class LedgerWatch:
         self._spending = spending
         self._folder = folder
         self._trials = trials
-        self._spans: list[Span] = []
+        self._write_event = write
+        self._to_unix_s = time.time() - time.monotonic()
+        self._spans = list(past)
+        self._num_past = len(self._spans)
         self._written_s = time.monotonic()
+        self._journalled_s = self._written_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="ledger", daemon=True)
         self._thread.start()
@@ -58,8 +69,15 @@ class LedgerWatch:
         """Write the whole ledger, and return its sums; the gangs have ended."""
         self._stopping.set()
         self._thread.join()
+        self._journal()
         self._write()
+        return self.account()
+
+    def account(self) -> Account:
+        """Return the ledger's sums, those of earlier processes of the sweep included."""
         account: Account = ray.get(self._desk.account.remote())
+        for span in self._spans[: self._num_past]:
+            account.add(span)
         return account
 
     def refusal(self, trial_id: str, config: Mapping[str, Any]) -> str | None:
@@ -93,6 +111,8 @@ class LedgerWatch:
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
         self._spending.look(list(self._trials.values()), standing)
+        if time.monotonic() - self._journalled_s >= JOURNAL_INTERVAL_S:
+            self._journal()
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
             self._write()
         budget = self._spending.budget
@@ -108,11 +128,24 @@ class LedgerWatch:
             self.spent = "it could not pay another epoch"
         return min(POLL_S, left_s)
 
+    def _journal(self) -> None:
+        """Put into the journal what has ended since, and what is open as if it were lost now."""
+        num_known = len(self._spans) - self._num_past
+        ended, still_open = (
+            [span.later(self._to_unix_s) for span in spans]
+            for spans in ray.get(self._desk.ledger.remote(num_known))
+        )
+        self._write_event(
+            "held",
+            ended=[dataclasses.astuple(span) for span in ended],
+            open=[dataclasses.astuple(span) for span in still_open],
+        )
+        self._spans += ended
+        self._journalled_s = time.monotonic()
+
     def _write(self) -> None:
-        new: list[Span] = ray.get(self._desk.spans.remote(len(self._spans)))
-        self._spans += new
         self._written_s = time.monotonic()
-        if new:
+        if self._spans:
             self._folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, self._rows())
 
     def _rows(self) -> list[dict[str, Any]]:

@@ -11,8 +11,10 @@ from sweeps.architectures import Architectures
 from sweeps.compression import check_prunable
 from sweeps.draw import DrawnTrial, draw_trials
 from sweeps.measuring import measure_architectures
+from sweeps.past import Past
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.resources import Node, plan_gangs
+from sweeps.resumption import Resumption
 from sweeps.run_folder import RunFolder
 from sweeps.spec import SweepSpec
 from sweeps.spending import Spending, make_spending, price_of
@@ -32,6 +34,7 @@ class PreparedSweep:
     trials: list[DrawnTrial]
     folder: RunFolder
     spending: Spending
+    past: Past | None = None
 
     @property
     def storage(self) -> str:
@@ -42,7 +45,12 @@ class PreparedSweep:
 
 
 def prepare_sweep(
-    spec: SweepSpec, nodes: list[Node], folder: RunFolder, console: Console, started_s: float
+    spec: SweepSpec,
+    nodes: list[Node],
+    folder: RunFolder,
+    console: Console,
+    started_s: float,
+    resumption: Resumption | None = None,
 ) -> PreparedSweep:
     """Find what fits, load the data, choose what the spec leaves open, and draw the trials.
 
@@ -52,6 +60,7 @@ def prepare_sweep(
         folder: that will be written; nothing is yet.
         console: for progress.
         started_s: when the command began.
+        resumption: of a run that goes on.
 
     Raises:
         InputError: if anything about the spec, the data or the hardware is wrong.
@@ -73,12 +82,19 @@ def prepare_sweep(
         thesaurus=spec.thesaurus,
     )
     plan = plan_sweep(spec, gangs, data, limit)
+    if resumption is not None:
+        resumption.check_plan(plan, data)
     if spec.address is None:
         check_hardware(plan)  # a cluster's workers aren't the machine that we run on
     if spec.compress_fraction is not None:
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
-    trials = draw_trials(plan, architectures.refusal)
+    if resumption is None:
+        trials = draw_trials(plan, architectures.refusal)
+    else:
+        trials = resumption.trials(architectures.latencies.figure)
+    past = None if resumption is None else resumption.past
     with console.status("timing a few steps of every architecture"):
-        spending = make_spending(plan, data, price, trials, started_s)
-    return PreparedSweep(plan, data, note, nodes, architectures, trials, folder, spending)
+        held_s = 0.0 if past is None else past.held_seconds
+        spending = make_spending(plan, data, price, trials, started_s, held_s)
+    return PreparedSweep(plan, data, note, nodes, architectures, trials, folder, spending, past)

@@ -10,9 +10,9 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pyarrow as pa
 
@@ -23,6 +23,7 @@ from analysis.records import (
     TRIALS_SCHEMA,
     TrialStatus,
 )
+from sweeps.journal import Event
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
 from sweeps.trackers.tensorboard import TensorBoardTracker
@@ -48,6 +49,27 @@ DETAILS_SCHEMA: Final = pa.schema(
 _PLAIN_SCHEMA: Final = pa.schema(
     [field for field in TRIALS_SCHEMA if field.name not in DETAILS_SCHEMA.names]
 )
+
+
+OPEN: Final = ("pending", "running", "paused")
+"""What a trial is that has not ended."""
+
+_JOURNALLED: Final = frozenset(
+    {*RESULTS_SCHEMA.names, "checkpoint", "done", "energy_joules", "is_stopped_early"}
+)
+"""What the journal keeps of a report, beside the details of the last one."""
+
+
+class Write(Protocol):
+    """Writes an event down; see `Journal.append`."""
+
+    def __call__(self, kind: str, *, is_synced: bool = False, **fields: Any) -> None:
+        """See `Journal.append`."""
+        ...
+
+
+def _nowhere(kind: str, *, is_synced: bool = False, **fields: Any) -> None:
+    """Write nothing: the event is in the journal already."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +110,7 @@ class TrialRecord:
     num_exploits: int = 0
     architecture: str | None = None
     epoch: int = 0
+    is_stopped_early: bool = False
     gang_seconds: float = 0.0
     gpu_seconds: float = 0.0
     cost_usd: float | None = None
@@ -153,6 +176,7 @@ class SweepRecorder:
         describe: returns what is known of a config before training.
         pricing: of the sweep's gangs.
         objectives: columns to put beside the hyperparameters in TensorBoard.
+        write: puts what happened into the journal, before it is entered here.
         clock: seconds, monotonic.
     """
 
@@ -162,22 +186,47 @@ class SweepRecorder:
         describe: Callable[[Mapping[str, Any]], Architecture],
         pricing: Pricing,
         objectives: tuple[str, ...],
+        write: Write = _nowhere,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.trials: dict[str, TrialRecord] = {}
         self._folder = folder
         self._describe = describe
         self._pricing = pricing
+        self._write = write
         self._clock = clock
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
         self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
         self._exploits: dict[str, _Exploit] = {}  # of trials that have not begun since
         self._begun: dict[str, _Exploit] = {}  # of trials that have not reported since
+        self._saved: dict[str, str] = {}  # the newest checkpoint of each trial
         self._flushed_s = -math.inf
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Enter what the journal of an earlier process of this run holds."""
+        entries: dict[str, Callable[..., Any]] = {
+            "add": self._enter_trial,
+            "refuse": self._enter_refusal,
+            "begin": self._enter_begin,
+            "report": self._enter_report,
+            "exploit": self._enter_exploit,
+            "finish": self._enter_end,
+        }
+        for event in events:
+            if event.kind in entries:
+                entries[event.kind](**event.fields)
+
+    def open_trials(self) -> list[TrialRecord]:
+        """Return the trials that have not ended."""
+        return [trial for trial in self.trials.values() if trial.status in OPEN]
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Enter a trial that waits for its gang."""
+        self._write("add", trial_id=trial_id, config=dict(config))
+        self._enter_trial(trial_id, config)
+
+    def _enter_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
         lineage = [{"from_epoch": 0, "parent_trial_id": None, "config": json.dumps(dict(config))}]
         record = TrialRecord(trial_id, dict(config), lineage=lineage)
         record.reproduce = shlex.join(
@@ -192,6 +241,10 @@ class SweepRecorder:
 
     def refuse(self, trial_id: str, reason: str) -> None:
         """Note that a trial breaks a hard limit and won't train."""
+        self._write("refuse", trial_id=trial_id, reason=reason)
+        self._enter_refusal(trial_id, reason)
+
+    def _enter_refusal(self, trial_id: str, reason: str) -> None:
         self.trials[trial_id].status = "refused"
         self.trials[trial_id].reason = reason
 
@@ -202,6 +255,10 @@ class SweepRecorder:
 
     def begin(self, trial_id: str) -> None:
         """Note that a trial begins, or goes on, on a gang."""
+        self._write("begin", trial_id=trial_id)
+        self._enter_begin(trial_id)
+
+    def _enter_begin(self, trial_id: str) -> None:
         if trial_id in self._exploits:
             self._begun[trial_id] = self._exploits.pop(trial_id)
         self.set_status(trial_id, "running")
@@ -210,8 +267,28 @@ class SweepRecorder:
         """Note that a trial runs, waits or is paused."""
         self.trials[trial_id].status = status
 
-    def report(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        """Enter an epoch's result."""
+    def report(
+        self, trial_id: str, result: Mapping[str, Any], decision: Mapping[str, Any] | None = None
+    ) -> None:
+        """Enter an epoch's result.
+
+        Args:
+            trial_id: whose.
+            result: what the trial reported.
+            decision: what the scheduler made of it, for the journal.
+        """
+        decision = decision or {"decision": "CONTINUE"}
+        kept = {name: result[name] for name in _JOURNALLED if name in result}
+        if decision["decision"] != "CONTINUE" or result.get("done"):
+            kept["val_details"] = result.get("val_details")  # large, and only the last one counts
+        if kept.get("checkpoint"):
+            kept["checkpoint"] = self._relative(str(kept["checkpoint"]))
+        is_synced = decision["decision"] != "CONTINUE"
+        self._write("report", is_synced=is_synced, trial_id=trial_id, result=kept, **decision)
+        self._tensorboard.report(trial_id, self._enter_report(trial_id, result))
+        self.flush(is_due_only=True)
+
+    def _enter_report(self, trial_id: str, result: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         record = self.trials[trial_id]
         exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
@@ -232,6 +309,7 @@ class SweepRecorder:
             ),
         )
         record.epoch = int(result["epoch"])
+        record.is_stopped_early = bool(result.get("is_stopped_early"))
         record.val_seconds = float(result["val_seconds"])
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
         carbon = carbon_kg(row["energy_kwh"], self._pricing.carbon_kg_per_kwh)
@@ -239,9 +317,18 @@ class SweepRecorder:
         record.details = _details(result.get("val_details"))
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
+            self._saved[trial_id] = record.checkpoint
         self._new_results.append(row)
-        self._tensorboard.report(trial_id, row)
-        self.flush(is_due_only=True)
+        return row
+
+    def save(self, trial_id: str, location: str) -> bool:
+        """Note a checkpoint; tell whether no report had told of it."""
+        checkpoint = self._relative(location)
+        if checkpoint == self._saved.get(trial_id):
+            return False
+        self._saved[trial_id] = checkpoint
+        self._write("saved", trial_id=trial_id, checkpoint=checkpoint)
+        return True
 
     def exploit(
         self, trial_id: str, donor_id: str, donor_epoch: int, config: Mapping[str, Any]
@@ -251,6 +338,19 @@ class SweepRecorder:
         Its record changes with the first report after it began again: until then its figures and
         checkpoint are those of what it was. The report that led to the exploit comes after it.
         """
+        self._write(
+            "exploit",
+            is_synced=True,
+            trial_id=trial_id,
+            donor_id=donor_id,
+            donor_epoch=donor_epoch,
+            config=dict(config),
+        )
+        self._enter_exploit(trial_id, donor_id, donor_epoch, config)
+
+    def _enter_exploit(
+        self, trial_id: str, donor_id: str, donor_epoch: int, config: Mapping[str, Any]
+    ) -> None:
         pending = self._exploits.get(donor_id) or self._begun.get(donor_id)
         past = self.trials[donor_id].lineage if pending is None else pending.lineage
         inherited = [step for step in past if step["from_epoch"] < donor_epoch]
@@ -295,11 +395,14 @@ class SweepRecorder:
 
     def end_unpaid(self, trial_id: str, why: str) -> None:
         """Note that the budget leaves a trial where it is."""
+        # Of this kind alone, and so no end in the journal: with another budget it goes on.
+        self._write("unpaid", trial_id=trial_id, reason=why)
         epoch = self.trials[trial_id].epoch
         if epoch:
-            self.finish(trial_id, "stopped", f"stopped by the budget after epoch {epoch}: {why}")
+            reason = f"stopped by the budget after epoch {epoch}: {why}"
+            self._show_end(trial_id, "stopped", reason)
         else:
-            self.refuse(trial_id, f"trained no epoch: {why}")
+            self._enter_refusal(trial_id, f"trained no epoch: {why}")
 
     def end_all_unpaid(self, denials: Mapping[str, str], reason: str) -> None:
         """Note that the budget leaves all trials where they are.
@@ -309,21 +412,30 @@ class SweepRecorder:
             reason: for the others.
         """
         for record in list(self.trials.values()):
-            if record.status in ("pending", "running", "paused"):
+            if record.status in OPEN:
                 self.end_unpaid(record.trial_id, denials.get(record.trial_id, reason))
 
     def finish(self, trial_id: str, status: TrialStatus, reason: str | None = None) -> None:
         """Note how a trial ended."""
+        self._write("finish", is_synced=True, trial_id=trial_id, status=status, reason=reason)
+        self._show_end(trial_id, status, reason)
+
+    def _enter_end(self, trial_id: str, status: TrialStatus, reason: str | None) -> None:
+        self.trials[trial_id].status = status
+        self.trials[trial_id].reason = reason
+
+    def _show_end(self, trial_id: str, status: TrialStatus, reason: str | None) -> None:
+        self._enter_end(trial_id, status, reason)
         record = self.trials[trial_id]
-        record.status, record.reason = status, reason
         self._tensorboard.finish(trial_id, record.config, record.row())
         self.flush(is_due_only=True)
 
     def close(self) -> None:
-        """Write all that is known; trials that still ran are interrupted."""
+        """Write all that is known; trials that still ran are interrupted, and can be resumed."""
         for record in self.trials.values():
-            if record.status in ("pending", "running", "paused"):
-                self.finish(record.trial_id, "interrupted", "the sweep ended before it did")
+            if record.status in OPEN:
+                # Not in the journal: there they go on.
+                self._show_end(record.trial_id, "interrupted", "the sweep ended before it did")
         self.flush()
         self._tensorboard.close()
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.records import CHECKPOINTS_FOLDER, SWEEP_FILE, TENSORBOARD_FOLDER
+from analysis.records import CHECKPOINTS_FOLDER, JOURNAL_FOLDER, SWEEP_FILE, TENSORBOARD_FOLDER
 from trainables.errors import InputError
 
 
@@ -23,14 +23,16 @@ class RunFolder:
     Args:
         path: the run folder; new, empty, or with `overwrite` another run's.
         overwrite: delete another run that lies there.
+        is_resumed: the run that lies there goes on.
 
     Raises:
         InputError: if `path` can't be written or is in use.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, overwrite: bool, is_resumed: bool = False) -> None:
         self.path = path.absolute()
         self._overwrite = overwrite
+        self._is_resumed = is_resumed
         self._check()
         self.log_path = self.path / "sweep.log"
 
@@ -45,12 +47,12 @@ class RunFolder:
                 f"--out must be a folder that can be written, got {self.path} ({parent} can't); "
                 "name another"
             )
-        if self._is_empty():
+        if self._is_empty() or self._is_resumed:
             return
         if not self._overwrite:
             raise InputError(
-                f"--out must be a new or empty folder, got {self.path} in use; name another or "
-                "add --overwrite to delete it"
+                f"--out must be a new or empty folder, got {self.path} in use; name another, add "
+                f"--overwrite to delete it, or go on with it: --resume {self.path}"
             )
         if not (self.path / SWEEP_FILE).is_file():
             raise InputError(
@@ -62,13 +64,13 @@ class RunFolder:
         return not self.path.is_dir() or not any(self.path.iterdir())
 
     def create(self) -> None:
-        """Make the folder; delete the run that it held.
+        """Make the folder; delete the run that it held, unless it goes on.
 
         Raises:
             InputError: if someone else has taken it since.
         """
         self._check()
-        if not self._is_empty():
+        if not self._is_empty() and not self._is_resumed:
             shutil.rmtree(self.path)
         self.path.mkdir(parents=True, exist_ok=True)
 
@@ -76,6 +78,11 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where checkpoints go unless `--storage` says otherwise."""
         return self.path / CHECKPOINTS_FOLDER
+
+    @property
+    def journal(self) -> Path:
+        """The journal's folder."""
+        return self.path / JOURNAL_FOLDER
 
     @property
     def tensorboard(self) -> Path:

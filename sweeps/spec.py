@@ -169,6 +169,9 @@ class SweepSpec:
     """Folder or URI for checkpoints that every node reaches (s3://...); None: inside --out."""
     overwrite: bool = False
     """Delete what lies in --out."""
+    resume: str | None = None
+    """Run folder of a sweep that was interrupted or killed: go on with it, with its flags. Budget,
+    gangs, workers and finalists may be given anew."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
 

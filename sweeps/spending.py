@@ -6,7 +6,7 @@ import datetime
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from sweeps.budget import END_RESERVE_S, Budget, Examination, Limits, epoch_key
@@ -91,8 +91,17 @@ def make_spending(
     price: Price | None,
     trials: Sequence[DrawnTrial],
     started_s: float,
+    held_before_s: float = 0.0,
 ) -> Spending:
     """Return a sweep's spending, with a forecast where cost matters enough to time steps first.
+
+    Args:
+        plan: of the sweep.
+        data: of the sweep.
+        price: of a gang; None: nobody asked.
+        trials: that will train, and those refused.
+        started_s: when the command began.
+        held_before_s: by gangs of earlier processes of the sweep.
 
     Raises:
         InputError: if the budget can't pay for one epoch.
@@ -109,7 +118,17 @@ def make_spending(
         )
         timed = dict(zip(kinds, time_epochs(list(kinds.values()), data, worker), strict=True))
     limits = limits_of(spec, plan.gangs, price, started_s)
-    spending = Spending(plan, price, limits, examination_of(plan, data), timed, started_s)
+    if limits is not None and limits.gang_seconds is not None:
+        limits = replace(limits, gang_seconds=max(0.0, limits.gang_seconds - held_before_s))
+    spending = Spending(
+        plan,
+        price,
+        limits,
+        examination_of(plan, data),
+        timed,
+        started_s,
+        held_before_s=held_before_s,
+    )
     spending.check_first_epoch()
     spending.foresee_start(configs)
     return spending
@@ -134,6 +153,7 @@ class Spending:
         timed_seconds: of an epoch by `epoch_key`, from steps timed before the start.
         started_s: when the command began, on the clock.
         clock: seconds, monotonic; that of the ledger.
+        held_before_s: by gangs of earlier processes of the sweep; the limits are what is left.
     """
 
     plan: SweepPlan
@@ -143,6 +163,7 @@ class Spending:
     timed_seconds: Mapping[str, float]
     started_s: float
     clock: Callable[[], float] = time.monotonic
+    held_before_s: float = 0.0
     budget: Budget | None = field(init=False)
     at_start: Forecast | None = field(init=False, default=None)
     after_first_epochs: Forecast | None = field(init=False, default=None)
@@ -270,7 +291,7 @@ class Spending:
             num_gangs=self.plan.gangs.num_gangs,
             rungs=rungs_of(self.plan),
             chunk_epochs=self.plan.perturbation_epochs if is_pbt else None,
-            held_seconds=0.0 if standing is None else standing.holding.held_seconds,
+            held_seconds=self._held_s(standing),
             elapsed_s=self.clock() - self.started_s,
             idle_seconds=0.0 if standing is None else _idle_seconds(standing),
             around_seconds=around_s,
@@ -279,13 +300,17 @@ class Spending:
         )
         return forecast(outlooks, situation, self.usd_per_gang_hour, self.plan.spec.seed)
 
+    def _held_s(self, standing: Standing | None) -> float:
+        now_s = 0.0 if standing is None else standing.holding.held_seconds
+        return self.held_before_s + now_s
+
     def text(self, standing: Standing | None) -> str | None:
         """Return what has been spent and what will be, for the display."""
         if standing is None:
             return None
         parts = []
         if self.usd_per_gang_hour is not None:
-            spent = time_usd(standing.holding.held_seconds, self.usd_per_gang_hour)
+            spent = time_usd(self._held_s(standing), self.usd_per_gang_hour)
             budget_usd = self.plan.spec.budget_usd
             limit = "" if budget_usd is None else f" of {budget_usd:g}"
             parts.append(f"USD {spent:.4g}{limit}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
 
+from sweeps.past import Standstill
 from sweeps.trial_maker import TrialMaker
 
 
@@ -21,14 +23,17 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
     Args:
         trials: trial ids with their configs.
         is_refused: asked before a trial is given; one that is refused is left out.
+        past: where trials of an earlier process of the sweep stand; they are given first.
     """
 
     def __init__(
         self,
         trials: Sequence[tuple[str, Mapping[str, Any]]],
         is_refused: Callable[[str, Mapping[str, Any]], bool] = lambda *_: False,
+        past: Mapping[str, Standstill] = MappingProxyType({}),
     ) -> None:
-        self._waiting = list(trials)
+        self._waiting = sorted(trials, key=lambda trial: trial[0] not in past)
+        self._past = past
         self._is_refused = is_refused
         self._num_trials = len(self._waiting)
         self._fed: list[Trial] = []
@@ -54,6 +59,9 @@ class TrialFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are unt
             return None
         while self._waiting:
             trial_id, config = self._waiting.pop(0)
+            if trial_id in self._past:
+                self._fed.append(self._maker.make_again(trial_id, self._past[trial_id]))
+                return self._fed[-1]
             if not self._is_refused(trial_id, config):
                 self._fed.append(self._maker.make(trial_id, config))
                 return self._fed[-1]

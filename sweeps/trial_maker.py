@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
 from ray.tune.experiment import Experiment, Trial
+
+from sweeps.past import Standstill
+from trainables.checkpoint_store import open_location
 
 
 class NumberedTrial(Trial):  # type: ignore[misc]  # Ray's classes are untyped
@@ -54,3 +59,16 @@ class TrialMaker:
             log_to_file=spec["log_to_file"],
             max_failures=spec["max_failures"],
         )
+
+    def make_again(self, trial_id: str, standstill: Standstill) -> Trial:
+        """Return a trial of an earlier process, which goes on from its checkpoint."""
+        trial = self.make(trial_id, standstill.config)
+        if standstill.checkpoint is not None:
+            filesystem, path = open_location(standstill.checkpoint)
+            # What Ray's own restore sets: Tune has no public way to begin a trial elsewhere.
+            trial.run_metadata.checkpoint_manager._latest_checkpoint_result = _TrainingResult(
+                Checkpoint(path, filesystem=filesystem), {}
+            )
+        if standstill.is_paused:
+            trial.set_status(Trial.PAUSED)
+        return trial

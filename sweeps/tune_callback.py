@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from ray import cloudpickle
@@ -13,7 +14,8 @@ from ray.tune.experiment import Trial
 
 from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
-from sweeps.recorder import SweepRecorder
+from sweeps.plan import SweepPlan
+from sweeps.recorder import SweepRecorder, TrialRecord
 from trainables.epoch_result import unpack, without_packed
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -33,9 +35,11 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         keeper: hears of checkpoints.
         donor_checkpoints: returns the paths that the scheduler may still need.
         release: ends the lease of a trial that is over.
-        num_epochs: of a full training; a trial that ends earlier was stopped.
-        scheduler_name: for the reason of a stop.
+        plan: of the sweep.
         denial: returns why the budget denied a trial its next epoch; None if it did not.
+        decision: returns what the scheduler made of a trial's last report.
+        storage: under which checkpoints lie.
+        seconds_before: that trials held gangs for in earlier processes of the sweep.
     """
 
     def __init__(
@@ -45,19 +49,22 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         *,
         donor_checkpoints: Callable[[], set[str]],
         release: Callable[[str], Any],
-        num_epochs: int,
-        scheduler_name: str,
+        plan: SweepPlan,
         denial: Callable[[str], str | None] = lambda _: None,
+        decision: Callable[[str], Mapping[str, Any]],
+        storage: str,
+        seconds_before: Mapping[str, float] = MappingProxyType({}),
     ) -> None:
         self._recorder = recorder
         self._keeper = keeper
         self._donor_checkpoints = donor_checkpoints
         self._release = release
-        self._num_epochs = num_epochs
-        self._scheduler_name = scheduler_name
+        self._plan = plan
         self._denial = denial
+        self._decision = decision
+        self._storage = storage
+        self._seconds_before = seconds_before
         self._live: dict[str, Trial] = {}
-        self._stopped_early: set[str] = set()
         self._synced_s = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -70,31 +77,35 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
     ) -> None:
         """Enter an epoch and its checkpoint."""
         row = unpack(result)
-        self._recorder.report(trial.trial_id, row)
-        if row["is_stopped_early"]:
-            self._stopped_early.add(trial.trial_id)
+        row["gang_seconds"] += self._seconds_before.get(trial.trial_id, 0.0)
+        self._recorder.report(trial.trial_id, row, self._decision(trial.trial_id))
         if result.get("checkpoint"):
-            needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
-            self._keeper.add(
-                trial.trial_id, result["checkpoint"], needed | self._donor_checkpoints()
-            )
+            self._keep(trial.trial_id, result["checkpoint"])
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **_: Any
+    ) -> None:
+        """Enter a checkpoint that no report told of: the scheduler asked for it."""
+        trial_id, name = checkpoint.path.rsplit("/", 2)[1:]
+        location = f"{self._storage}/{trial_id}/{name}"
+        if trial_id == trial.trial_id and self._recorder.save(trial_id, location):
+            self._keep(trial_id, location)
+
+    def _keep(self, trial_id: str, location: str) -> None:
+        needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
+        self._keeper.add(trial_id, location, needed | self._donor_checkpoints())
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """Note that a trial was trained to the end, or stopped."""
         self._end(trial)
-        epoch = self._recorder.trials[trial.trial_id].epoch
-        if epoch >= self._num_epochs:
-            self._recorder.finish(trial.trial_id, "completed")
-        elif (why := self._denial(trial.trial_id)) is not None:
+        record = self._recorder.trials[trial.trial_id]
+        why = self._denial(trial.trial_id) if record.epoch < self._plan.num_epochs else None
+        if why is not None:
             self._recorder.end_unpaid(trial.trial_id, why)
         else:
-            by = self._scheduler_name
-            if trial.trial_id in self._stopped_early:
-                by = f"its patience of {trial.config['patience_epochs']} epochs"
-            reason = f"stopped by {by} after epoch {epoch}"
-            self._recorder.finish(trial.trial_id, "stopped", reason)
+            self._recorder.finish(trial.trial_id, *ending_of(record, self._plan))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note that a trial failed, with the traceback of the worker."""
@@ -115,6 +126,16 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         for trial_id, trial in self._live.items():
             if trial.status in _STATUS:
                 self._recorder.set_status(trial_id, _STATUS[trial.status])
+
+
+def ending_of(record: TrialRecord, plan: SweepPlan) -> tuple[TrialStatus, str | None]:
+    """Return how a trial ended that has reported its last epoch, and why."""
+    if record.epoch >= plan.num_epochs:
+        return "completed", None
+    by: str = plan.spec.scheduler
+    if record.is_stopped_early:
+        by = f"its patience of {record.config['patience_epochs']} epochs"
+    return "stopped", f"stopped by {by} after epoch {record.epoch}"
 
 
 def failure_text(trial: Trial) -> str:

@@ -39,6 +39,16 @@ def checkpoint_epoch(location: str) -> int:
     return int(location.rsplit("/epoch_", 1)[1].partition("-")[0])
 
 
+def checkpoint_trial(location: str) -> str:
+    """Return the trial that a checkpoint is of, from its location."""
+    return location.rsplit("/", 2)[1]
+
+
+def checkpoint_lease(location: str) -> int:
+    """Return the lease on which a checkpoint was made, from its location."""
+    return int(location.rsplit("-", 1)[1])
+
+
 def write_checkpoint(state: dict[str, Any], location: str) -> None:
     """Write a trial's state into the checkpoint folder at `location`, atomically."""
     from trainables import checkpoint
@@ -84,6 +94,15 @@ def read_served_weights(location: str) -> dict[str, Any]:
     average: dict[str, Any] | None = state["average"]
     weights: dict[str, Any] = state["model"] if average is None else average["model"]
     return weights
+
+
+def checkpoints_of(root: str, trial_id: str) -> list[str]:
+    """Return where the checkpoints of a trial lie, oldest lease first."""
+    filesystem, path = open_location(root)
+    selector = pyarrow.fs.FileSelector(f"{path}/{trial_id}", allow_not_found=True)
+    names = [info.base_name for info in filesystem.get_file_info(selector)]
+    found = [f"{root}/{trial_id}/{name}" for name in names if name.startswith("epoch_")]
+    return sorted(found, key=lambda location: (checkpoint_lease(location), location))
 
 
 def delete_checkpoint(location: str) -> None:

@@ -93,10 +93,20 @@ class DeskActor(LeaseDesk):
     """The lease desk as an async Ray actor: no CPU reserved, one for the whole sweep."""
 
     def __init__(
-        self, workers_per_gang: list[int], payload: Any, held_from_s: float, gate: Gate | None
+        self,
+        workers_per_gang: list[int],
+        payload: Any,
+        held_from_s: float,
+        gate: Gate | None,
+        first_lease: int,
     ) -> None:
         super().__init__(
-            workers_per_gang, payload, is_worker_alive, held_from_s=held_from_s, gate=gate
+            workers_per_gang,
+            payload,
+            is_worker_alive,
+            held_from_s=held_from_s,
+            gate=gate,
+            first_lease=first_lease,
         )
 
 
@@ -115,7 +125,11 @@ class ControllerNotice(ControllerCallback):  # type: ignore[misc]  # Ray's class
 
 
 def start_desk(
-    workers_per_gang: list[int], data: Any, held_from_s: float, gate: Gate | None = None
+    workers_per_gang: list[int],
+    data: Any,
+    held_from_s: float,
+    gate: Gate | None = None,
+    first_lease: int = 1,
 ) -> ray.actor.ActorHandle:
     """Start the desk on this node; workers fetch `data` once per node, from shared memory.
 
@@ -125,13 +139,14 @@ def start_desk(
         held_from_s: when the gangs are asked for, by `time.monotonic` on this machine, whose
             clock the desk shares.
         gate: asked before epochs are trained; None: all are.
+        first_lease: the number of the first one.
     """
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
     reference = ray.put(data)
-    return actor.remote(workers_per_gang, [reference], held_from_s, gate)
+    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease)
 
 
 # --- the driver's side ---------------------------------------------------------------------------

@@ -60,6 +60,7 @@ class LeaseDesk:
         clock: seconds, monotonic.
         held_from_s: when the gangs were asked for, on that clock; None: now.
         gate: asked before epochs are trained; None: all are.
+        first_lease: the number of the first one; checkpoints are named by it.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class LeaseDesk:
         clock: Callable[[], float] = time.monotonic,
         held_from_s: float | None = None,
         gate: Gate | None = None,
+        first_lease: int = 1,
     ) -> None:
+        self._first_lease = first_lease
         self._gangs = [GangState(*numbers) for numbers in enumerate(workers_per_gang)]
         self._payload = payload
         self._probe = probe
@@ -216,7 +219,8 @@ class LeaseDesk:
                 for index, state in enumerate(self._gangs):
                     if state.is_ready and state.lease is None and state.order is None:
                         self._num_leases += 1
-                        ticket = Ticket(self._num_leases, trial_id, index, state.generation)
+                        lease_id = self._first_lease + self._num_leases - 1
+                        ticket = Ticket(lease_id, trial_id, index, state.generation)
                         state.lease = Lease(ticket, purpose)
                         self._leases[trial_id] = index
                         self._note()
@@ -350,6 +354,10 @@ class LeaseDesk:
     async def spans(self, first: int = 0) -> list[Span]:
         """Return the ledger's spans that have ended, but for the `first` ones."""
         return self._ledger.spans[first:]
+
+    async def ledger(self, first: int = 0) -> tuple[list[Span], list[Span]]:
+        """Return `spans`, and the open ones as if all gangs were lost at this moment."""
+        return self._ledger.spans[first:], self._ledger.if_lost_now()
 
     async def refusal(
         self, trial_id: str, config: Mapping[str, Any], num_epochs: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 SpanKind = Literal["start_up", "training", "examination", "idle", "lost", "end"]
@@ -43,6 +43,10 @@ class Span:
     def seconds(self) -> float:
         """How long it was."""
         return self.ended_s - self.started_s
+
+    def later(self, seconds: float) -> Span:
+        """Return it on a clock that is ahead."""
+        return replace(self, started_s=self.started_s + seconds, ended_s=self.ended_s + seconds)
 
 
 @dataclass
@@ -178,6 +182,18 @@ class Ledger:
         now_s = self._clock()
         held = sum(now_s - span.started_s for span in self._open.values())
         return Holding(now_s, self._closed.held_seconds + held, len(self._open))
+
+    def if_lost_now(self) -> list[Span]:
+        """Return the open spans as they would be if all gangs were lost at this moment."""
+        now_s = self._clock()
+        spans = []
+        for gang, span in self._open.items():
+            lost_from_s = span.safe_s if span.kind == "training" else now_s
+            if lost_from_s > span.started_s:
+                spans.append(self._span(gang, span, lost_from_s))
+            if now_s > lost_from_s:
+                spans.append(Span(gang, span.generation, "lost", span.trial_id, lost_from_s, now_s))
+        return spans
 
     def account(self) -> Account:
         """Return the sums so far, open spans included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -35,7 +36,13 @@ class Explore:
         self._mutable = mutable
         self._resample_probability = resample_probability
         self._used = used
+        self.seed = seed
         self._generator = np.random.default_rng((seed, 0, _EXPLORE))
+
+    def restart(self, trial_id: str, epoch: int) -> None:
+        """Draw from here on as belongs to a trial and an epoch, whatever was drawn before."""
+        key = (self.seed, zlib.crc32(trial_id.encode()), epoch, _EXPLORE)
+        self._generator = np.random.default_rng(key)
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Return a changed copy of a donor's config."""

@@ -8,6 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from sweeps.journal import Event
 from sweeps.schedulers.protocol import Decision, Exploit, Report, Scheduler
 from trainables.checkpoint_store import checkpoint_epoch
 from trainables.epoch_result import numbers_of
@@ -53,6 +54,27 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self._paused: dict[str, Trial] = {}
         self._exploits: dict[str, Exploit] = {}  # of paused trials whose donor is being saved
         self._called: Trial | None = None  # waits for an actor
+        self.is_contended = False  # when the last report came
+
+    def replay(self, event: Event) -> None:
+        """See `Replayable`."""
+        fields = event.fields
+        trial_id = fields["trial_id"]
+        if event.kind == "admit":
+            self._admit(trial_id, fields["config"])
+        elif event.kind == "report":
+            decision = self._decide(trial_id, fields["result"], fields["is_contended"])
+            if isinstance(decision, Exploit):
+                self._exploits[trial_id] = decision
+        elif event.kind == "exploit":
+            self._exploits.pop(trial_id, None)
+        elif event.kind == "resume":
+            self._exploits.pop(trial_id, None)  # it went on without: its donor had ended
+            self.scheduler.choose_next([trial_id], num_pending=0)
+        elif event.kind == "finish":
+            self._exploits.pop(trial_id, None)
+            has_failed = fields["status"] == "failed"
+            (self.scheduler.on_error if has_failed else self.scheduler.on_complete)(trial_id)
 
     def set_search_properties(self, metric: str | None, mode: str | None, **spec: Any) -> bool:
         """Take no metric: the scheduler has its objectives."""
@@ -61,18 +83,20 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """See `TrialScheduler`; a trial that failed and is tried again keeps what it was."""
         self._live[trial.trial_id] = trial
+        if trial.status == Trial.PAUSED:  # by an earlier process of the sweep
+            self._paused[trial.trial_id] = trial
         if trial.trial_id not in self._known_by_trial:
-            known = dict(self._known(trial.config))
-            self._known_by_trial[trial.trial_id] = known
-            self.scheduler.on_add(trial.trial_id, trial.config, known)
+            self._admit(trial.trial_id, trial.config)
+
+    def _admit(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        known = dict(self._known(config))
+        self._known_by_trial[trial_id] = known
+        self.scheduler.on_add(trial_id, config, known)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """See `TrialScheduler`."""
-        values = numbers_of(result) | self._known_by_trial[trial.trial_id]
-        report = Report(
-            trial.trial_id, int(result["epoch"]), values, is_contended=self._is_contended()
-        )
-        decision = self.scheduler.on_report(report)
+        self.is_contended = self._is_contended()
+        decision = self._decide(trial.trial_id, result, self.is_contended)
         if isinstance(decision, Exploit):
             self._exploits[trial.trial_id] = decision
             decision = Decision.PAUSE  # saved, for the case that the donor ends meanwhile
@@ -81,6 +105,14 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         if decision is Decision.SAVE:
             tune_controller._schedule_trial_save(trial, result=result)
         return _DECISIONS[decision]
+
+    def _decide(
+        self, trial_id: str, result: Mapping[str, Any], is_contended: bool
+    ) -> Decision | Exploit:
+        values = numbers_of(result) | self._known_by_trial[trial_id]
+        return self.scheduler.on_report(
+            Report(trial_id, int(result["epoch"]), values, is_contended)
+        )
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
         """See `TrialScheduler`."""

@@ -1,0 +1,57 @@
+"""What Ray's PBT knew of its members before the process that it ran in ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sweeps.journal import Event
+
+
+@dataclass
+class MemberPast:
+    """A member's fields of Ray's `_PBTTrialState`, of which the names are."""
+
+    last_score: float | None = None
+    last_train_time: int = 0
+    last_perturbation_time: int = 0
+    last_result: Mapping[str, Any] | None = None
+
+
+class PbtPast:
+    """Follows the rules by which Ray's PBT changes what it knows.
+
+    Args:
+        metric: steers.
+        sign: 1.0 if more of it is better, else -1.0.
+        interval_epochs: between two decisions.
+    """
+
+    def __init__(self, metric: str, sign: float, interval_epochs: int) -> None:
+        self.members: dict[str, MemberPast] = {}
+        self._metric = metric
+        self._sign = sign
+        self._interval_epochs = interval_epochs
+        self._donors: dict[str, str] = {}  # of exploits whose report comes next
+
+    def replay(self, event: Event) -> None:
+        """Hear of an event; an exploit comes before the report that led to it."""
+        trial_id = event.fields["trial_id"]
+        if event.kind == "exploit":
+            self._donors[trial_id] = event.fields["donor_id"]
+        elif event.kind == "report":
+            self._report(trial_id, event.fields["result"])
+
+    def _report(self, trial_id: str, result: Mapping[str, Any]) -> None:
+        member = self.members.setdefault(trial_id, MemberPast())
+        epoch = int(result["epoch"])
+        if epoch - member.last_perturbation_time < self._interval_epochs:
+            return
+        member.last_score = self._sign * result[self._metric]
+        member.last_train_time = member.last_perturbation_time = epoch
+        member.last_result = result
+        donor = self.members.get(self._donors.pop(trial_id, ""))
+        if donor is not None:
+            member.last_train_time = donor.last_train_time
+            member.last_perturbation_time = donor.last_perturbation_time
