@@ -136,8 +136,12 @@ def _parse(line: bytes) -> Event | None:
     found, blank, content = line.partition(b" ")
     if not blank or found != b"%08x" % zlib.crc32(content):
         return None
-    fields = json.loads(content)
-    return Event(fields.pop("n"), fields.pop("kind"), fields)
+    try:
+        fields = json.loads(content)
+        number, kind = fields.pop("n"), fields.pop("kind")
+    except (ValueError, KeyError, AttributeError, TypeError, IndexError):
+        return None
+    return Event(number, kind, fields) if type(number) is int and type(kind) is str else None
 
 
 def _segment(folder: Path, number: int) -> Path:

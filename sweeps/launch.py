@@ -142,7 +142,7 @@ def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:
     pricing = Pricing(gpus, usd, sweep.plan.spec.carbon_kg_per_kwh)
     columns = tuple(objective.column for objective in sweep.plan.objectives)
     recorder = SweepRecorder(
-        sweep.folder, sweep.architectures.describe, pricing, columns, journal.append
+        sweep.folder, sweep.architectures.describe, pricing, columns, write=journal.append
     )
     if sweep.past is not None:
         recorder.replay(sweep.past.events)
@@ -413,6 +413,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         f"run folder {sweep.folder.path}",
+        *([f"resumed    {sweep.past.words}"] if sweep.past is not None else []),
         *sweep.spending.describe_plan(),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

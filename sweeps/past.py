@@ -77,6 +77,17 @@ class Past:
         """For how long gangs were held."""
         return sum(span.seconds for span in self.spans)
 
+    @property
+    def words(self) -> str:
+        """What goes on, in one line."""
+        num_ended = sum(event.kind in ("finish", "refuse") for event in self.all_events)
+        num_lost = len(self.all_events) - len(self.events)
+        return (
+            f"{num_ended + len(self.ends)} trials had ended, {len(self.standstills)} go on from "
+            f"their checkpoints; {num_lost} epochs without one are trained again; gangs were held "
+            f"for {self.held_seconds:.1f} s before"
+        )
+
     def seconds_by_trial(self) -> dict[str, float]:
         """Return for how long each trial held a gang, lost work included."""
         account = Account()
@@ -113,6 +124,7 @@ def read_past(events: list[Event]) -> Past:
     lost = {
         number
         for name in standstills
+        if lives[name].exploit is None  # else its past is over, however it was saved
         for number, epoch in lives[name].reports
         if epoch > lives[name].saved_epoch
     }

@@ -176,8 +176,8 @@ class SweepRecorder:
         describe: returns what is known of a config before training.
         pricing: of the sweep's gangs.
         objectives: columns to put beside the hyperparameters in TensorBoard.
-        write: puts what happened into the journal, before it is entered here.
         clock: seconds, monotonic.
+        write: puts what happened into the journal, before it is entered here.
     """
 
     def __init__(
@@ -186,8 +186,8 @@ class SweepRecorder:
         describe: Callable[[Mapping[str, Any]], Architecture],
         pricing: Pricing,
         objectives: tuple[str, ...],
-        write: Write = _nowhere,
         clock: Callable[[], float] = time.monotonic,
+        write: Write = _nowhere,
     ) -> None:
         self.trials: dict[str, TrialRecord] = {}
         self._folder = folder

@@ -79,8 +79,8 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
         assert list((pbt_run / "tensorboard" / trial["trial_id"]).glob("events*"))
     assert (pbt_run / "report" / "front.csv").is_file()
     assert (pbt_run / "report" / "front.png").is_file()
-    # sweep.json, sweep.log, six tables, four of the report
-    assert num_files(pbt_run) == 12
+    # sweep.json, sweep.log, six tables, four of the report, two of the journal
+    assert num_files(pbt_run) == 14
 
 
 def test_finalists_of_images_meet_the_test_part_and_worse(pbt_run: Path) -> None:

@@ -154,3 +154,22 @@ def test_spans_have_no_gaps_and_no_overlaps_and_sum_to_what_was_held(steps):
     assert sum(account.by_kind.values()) == pytest.approx(account.held_seconds)
     own = [s for s in ledger.spans if s.trial_id and s.kind in TRIAL_KINDS]
     assert sum(account.by_trial.values()) == pytest.approx(sum(s.seconds for s in own))
+
+
+def test_what_is_open_is_told_as_if_it_were_lost_now():
+    clock = Clock()
+    ledger = Ledger(2, clock)
+    clock.now_s = 5.0
+    ledger.turn_to(0, "training", "a", 1)
+    clock.now_s = 7.0
+    ledger.mark_saved(0)
+    clock.now_s = 10.0
+    told = [(s.gang, s.kind, s.trial_id, s.started_s, s.ended_s) for s in ledger.if_lost_now()]
+    assert told == [
+        (0, "training", "a", 5.0, 7.0),
+        (0, "lost", "a", 7.0, 10.0),
+        (1, "start_up", None, 0.0, 10.0),
+    ]
+    assert sum(s.seconds for s in [*ledger.spans, *ledger.if_lost_now()]) == 20.0
+    ledger.turn_to(0, "idle", None, 1)
+    assert ledger.account().by_trial == {"a": 5.0}  # telling has changed nothing

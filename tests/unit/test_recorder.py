@@ -18,6 +18,7 @@ from analysis.records import (
     TRIALS_SCHEMA,
     VAL_SCORES,
 )
+from sweeps.journal import Event
 from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
@@ -451,3 +452,59 @@ def test_a_finalists_test_scores_stand_in_its_row_alone(folder):
     assert {name for name in after if after[name] != before[name]} == {
         f"test_{name}" for name in SCORE_NAMES if name != "top5_accuracy"
     }
+
+
+def test_what_was_written_down_gives_the_same_records(folder, tmp_path):
+    events = []
+
+    def write(kind, *, is_synced=False, **fields):
+        events.append(Event(len(events), kind, json.loads(json.dumps(fields))))
+
+    recorder = make_recorder(folder, price=3.6)
+    recorder._write = write
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    recorder.refuse("c", "too slow")
+    for name in "ab":
+        recorder.begin(name)
+        recorder.report(
+            name, make_result(1, checkpoint=f"{folder.checkpoints}/{name}/epoch_0001-1")
+        )
+    recorder.exploit("a", "b", 1, C)
+    recorder.report("a", make_result(2), {"decision": "NOOP"})
+    recorder.begin("a")
+    recorder.report("a", make_result(2, is_stopped_early=True, done=True))
+    recorder.finish("a", "stopped", "its patience")
+    recorder.finish("b", "failed", "out of memory")
+    again = make_recorder(RunFolder(tmp_path / "again", overwrite=False), price=3.6)
+    again.replay(events)
+    for name, record in recorder.trials.items():
+        other = again.trials[name]
+        other.reproduce = record.reproduce
+        assert other == record
+    recorder.close()
+    again.close()
+    results = [rows(f, RESULTS_FILE) for f in (folder, again._folder)]
+    assert results[0] == results[1]
+
+
+def test_what_the_budget_ended_is_no_end_in_the_journal(folder):
+    kinds = []
+    recorder = make_recorder(folder)
+    recorder._write = lambda kind, **_: kinds.append(kind)
+    recorder.add("a", A)
+    recorder.end_unpaid("a", "spent")
+    assert kinds == ["add", "unpaid"]
+    assert recorder.trials["a"].status == "refused"
+
+
+def test_a_checkpoint_is_told_once(folder):
+    written = []
+    recorder = make_recorder(folder)
+    recorder._write = lambda kind, **fields: written.append((kind, fields.get("checkpoint")))
+    recorder.add("a", A)
+    location = f"{folder.checkpoints}/a/epoch_0001-1"
+    recorder.report("a", make_result(1, checkpoint=location))
+    assert not recorder.save("a", location)
+    assert recorder.save("a", f"{folder.checkpoints}/a/epoch_0002-1")
+    assert written[-1] == ("saved", "checkpoints/a/epoch_0002-1")

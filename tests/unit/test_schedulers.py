@@ -92,7 +92,7 @@ def test_a_quarter_is_drawn_anew():
     [("fifo", FIFOScheduler), ("asha", AsyncHyperBandScheduler), ("pbt", RecordedPBT)],
 )
 def test_the_plan_names_the_scheduler(name, kind):
-    assert type(make_scheduler(make_plan(scheduler=name), known, ignore)) is kind
+    assert isinstance(make_scheduler(make_plan(scheduler=name), known, ignore), kind)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("mo_asha", MoAsha), ("mo_pbt", MoPbt)])

@@ -101,7 +101,9 @@ def test_a_flag_of_one_scheduler_needs_it(name):
 
 def test_all_fields_but_the_name_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
-    assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == {"name", "own_space", "scheduler"}
+    assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == {
+        "name", "own_space", "scheduler", "resume",
+    }  # fmt: skip
     assert parse("--scheduler", "asha").scheduler == "asha"
     assert "--scheduler" in refusal("--scheduler", "hyperband")
 

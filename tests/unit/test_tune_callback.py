@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 from ray import cloudpickle
 from ray.tune.experiment import Trial
-from sample_sweep import make_recorder, make_result
+from sample_sweep import make_plan, make_recorder, make_result
 
 from sweeps import tune_callback
 from sweeps.run_folder import RunFolder
@@ -23,17 +23,19 @@ class Sweep:
 
     def __init__(self, folder, num_epochs=3):
         self.released, self.kept, self.donors, self.denials = [], [], set(), {}
-        self.recorder = make_recorder(RunFolder(folder, overwrite=False))
+        self.recorder_folder = RunFolder(folder, overwrite=False)
+        self.recorder = make_recorder(self.recorder_folder)
         for name in "ab":
-            self.recorder.add(name, TrialConfig().to_dict())
+            self.recorder.add(name, TrialConfig(patience_epochs=2).to_dict())
         self.callback = SweepCallback(
             self.recorder,
             SimpleNamespace(add=lambda *arguments: self.kept.append(arguments)),
             donor_checkpoints=lambda: self.donors,
             release=self.released.append,
-            num_epochs=num_epochs,
-            scheduler_name="asha",
+            plan=make_plan(scheduler="asha", epochs=num_epochs),
             denial=self.denials.get,
+            decision=lambda trial_id: {"decision": "CONTINUE"},
+            storage=str(self.recorder_folder.checkpoints),
         )
 
     def tell(self, event, trial, *arguments):
