@@ -95,7 +95,11 @@ class Resumption:
         for name, now, then in (
             ("data", data.fingerprint, self.sweep["dataset"]["fingerprint"]),
             ("space", json.loads(json.dumps(space)), self.sweep["space"]),
-            ("fixed hyperparameters", json.loads(json.dumps(dict(plan.fixed))), self.sweep["fixed"]),
+            (
+                "fixed hyperparameters",
+                json.loads(json.dumps(dict(plan.fixed))),
+                self.sweep["fixed"],
+            ),
             ("mutable hyperparameters", sorted(plan.mutable), self.sweep["mutable"]),
         ):
             if now != then:
