@@ -151,10 +151,10 @@ def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:
             recorder.finish(trial_id, *ending)
         for trial_id in sweep.past.standstills:
             recorder.set_status(trial_id, "pending")
-        return recorder
-    for trial in sweep.trials:
+    new = [trial for trial in sweep.trials if trial.trial_id not in recorder.trials]
+    for trial in new:
         recorder.add(trial.trial_id, trial.config.to_dict())
-    tell_refusals(sweep.trials, recorder)
+    tell_refusals(new, recorder)
     journal.append("drawn", is_synced=True)
     return recorder
 

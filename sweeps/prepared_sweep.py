@@ -89,10 +89,9 @@ def prepare_sweep(
     if spec.compress_fraction is not None:
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
-    if resumption is None:
-        trials = draw_trials(plan, architectures.refusal)
-    else:
-        trials = resumption.trials(architectures.latencies.figure)
+    trials = [] if resumption is None else resumption.trials(architectures.latencies.figure)
+    if len(trials) < plan.num_trials:  # a new sweep, or one that is to have more
+        trials += draw_trials(plan, architectures.refusal)[len(trials) :]
     past = None if resumption is None else resumption.past
     with console.status("timing a few steps of every architecture"):
         held_s = 0.0 if past is None else past.held_seconds

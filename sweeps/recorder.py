@@ -211,6 +211,7 @@ class SweepRecorder:
             "begin": self._enter_begin,
             "report": self._enter_report,
             "exploit": self._enter_exploit,
+            "saved": self._enter_save,
             "finish": self._enter_end,
         }
         for event in events:
@@ -277,6 +278,11 @@ class SweepRecorder:
             result: what the trial reported.
             decision: what the scheduler made of it, for the journal.
         """
+        if self._is_known(trial_id, result):
+            # Its actor was lost: the epoch is the same again, but lies elsewhere.
+            if result.get("checkpoint"):
+                self.save(trial_id, str(result["checkpoint"]))
+            return
         decision = decision or {"decision": "CONTINUE"}
         kept = {name: result[name] for name in _JOURNALLED if name in result}
         if decision["decision"] != "CONTINUE" or result.get("done"):
@@ -287,6 +293,10 @@ class SweepRecorder:
         self._write("report", is_synced=is_synced, trial_id=trial_id, result=kept, **decision)
         self._tensorboard.report(trial_id, self._enter_report(trial_id, result))
         self.flush(is_due_only=True)
+
+    def _is_known(self, trial_id: str, result: Mapping[str, Any]) -> bool:
+        """Tell whether an epoch was reported before, by a trial that has exploited none since."""
+        return trial_id not in self._begun and result["epoch"] <= self.trials[trial_id].epoch
 
     def _enter_report(self, trial_id: str, result: Mapping[str, Any], **_: Any) -> dict[str, Any]:
         record = self.trials[trial_id]
@@ -326,9 +336,14 @@ class SweepRecorder:
         checkpoint = self._relative(location)
         if checkpoint == self._saved.get(trial_id):
             return False
-        self._saved[trial_id] = checkpoint
         self._write("saved", trial_id=trial_id, checkpoint=checkpoint)
+        self._enter_save(trial_id, checkpoint)
         return True
+
+    def _enter_save(self, trial_id: str, checkpoint: str) -> None:
+        self._saved[trial_id] = checkpoint
+        if trial_id not in self._begun and trial_id not in self._exploits:
+            self.trials[trial_id].checkpoint = checkpoint
 
     def exploit(
         self, trial_id: str, donor_id: str, donor_epoch: int, config: Mapping[str, Any]

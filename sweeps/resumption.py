@@ -16,7 +16,7 @@ from sweeps.past import Past, read_past
 from sweeps.plan import SweepPlan
 from sweeps.slo import Refusal
 from sweeps.space_table import describe_space
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.spec import POPULATION, SweepSpec, parse_spec
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError
 from trainables.latency.figure import LatencyFigure
@@ -204,11 +204,13 @@ def _read_sweep(folder: Path) -> dict[str, Any]:
 
 
 def _check_same(spec: SweepSpec, recorded: SweepSpec) -> None:
+    fixed = {field.name for field in dataclasses.fields(SweepSpec)} - MAY_CHANGE
+    if spec.scheduler not in POPULATION and (spec.trials or 0) > (recorded.trials or 0):
+        fixed.discard("trials")  # more of them change nothing for those that were
     differing = [
-        (field.name, getattr(spec, field.name), getattr(recorded, field.name))
-        for field in dataclasses.fields(SweepSpec)
-        if field.name not in MAY_CHANGE
-        and getattr(spec, field.name) != getattr(recorded, field.name)
+        (name, getattr(spec, name), getattr(recorded, name))
+        for name in sorted(fixed)
+        if getattr(spec, name) != getattr(recorded, name)
     ]
     if differing:
         words = ", ".join(

@@ -9,13 +9,14 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ray import cloudpickle
-from ray.tune import Callback, Stopper
+from ray.tune import Callback, Checkpoint, Stopper
 from ray.tune.experiment import Trial
 
 from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.plan import SweepPlan
 from sweeps.recorder import SweepRecorder, TrialRecord
+from sweeps.trial_maker import begin_at, checkpoint_at
 from trainables.epoch_result import unpack, without_packed
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -65,12 +66,22 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._storage = storage
         self._seconds_before = seconds_before
         self._live: dict[str, Trial] = {}
+        self._checkpoints: dict[str, Checkpoint | None] = {}  # with which live trials would go on
         self._synced_s = 0.0
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note that a trial runs, for the first time or again."""
         self._live[trial.trial_id] = trial
+        self._checkpoints[trial.trial_id] = trial.checkpoint
         self._recorder.begin(trial.trial_id)
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """Send a trial whose actor was lost back to its newest checkpoint.
+
+        Tune knows only of those that a scheduler asked for.
+        """
+        self._release(trial.trial_id)
+        begin_at(trial, self._checkpoints[trial.trial_id])
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
@@ -92,6 +103,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
             self._keep(trial_id, location)
 
     def _keep(self, trial_id: str, location: str) -> None:
+        self._checkpoints[trial_id] = checkpoint_at(location)
         needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
         self._keeper.add(trial_id, location, needed | self._donor_checkpoints())
 
@@ -116,6 +128,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         # Tune keeps the last result of every trial to the end.
         trial.run_metadata.last_result = without_packed(trial.run_metadata.last_result)
         self._live.pop(trial.trial_id, None)
+        self._checkpoints.pop(trial.trial_id, None)
         self._release(trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:

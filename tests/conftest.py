@@ -21,3 +21,19 @@ keep_nominal(Nominal(1e-3, 1.5e-3), 1)
 # The same examples in every run, and no test fails because the machine is busy.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--chaos", action="store_true", help="run the whole matrix of kills")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Without --chaos, leave out all kills but the part that CI runs."""
+    if config.getoption("--chaos"):
+        return
+    of_ci = ("[asha-trial-step]",)
+    left_out = [
+        item for item in items if item.get_closest_marker("chaos") and not item.name.endswith(of_ci)
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

@@ -39,7 +39,8 @@ class JournaledScheduler(TrialScheduler):  # type: ignore[misc]  # Ray's classes
         super().__init__()
         self._scheduler = scheduler
         self._write = write
-        self._admitted: set[str] = set()
+        self._admitted: set[str] = set()  # in this process or an earlier one
+        self._live: set[str] = set()  # added in this one
         self._decisions: dict[str, dict[str, Any]] = {}
         self._resumed: Trial | None = None
 
@@ -70,6 +71,9 @@ class JournaledScheduler(TrialScheduler):  # type: ignore[misc]  # Ray's classes
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """See `TrialScheduler`."""
+        if trial.trial_id in self._live:
+            return  # its actor was lost: for the scheduler nothing has happened
+        self._live.add(trial.trial_id)
         if trial.trial_id not in self._admitted:
             self._admitted.add(trial.trial_id)
             self._write("admit", trial_id=trial.trial_id, config=dict(trial.config))
@@ -91,8 +95,9 @@ class JournaledScheduler(TrialScheduler):  # type: ignore[misc]  # Ray's classes
         self._scheduler.on_trial_remove(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
-        """See `TrialScheduler`."""
-        self._scheduler.on_trial_error(tune_controller, trial)
+        """See `TrialScheduler`; one that Tune tries again has its end behind it already."""
+        if trial.status != Trial.ERROR:
+            self._scheduler.on_trial_error(tune_controller, trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """See `TrialScheduler`."""

@@ -69,7 +69,7 @@ def test_flags_that_are_left_out_are_the_runs(run, monkeypatch):
     ("change", "words"),
     [
         ({"seed": 4}, "--seed 4 where the run has 3"),
-        ({"trials": 9}, "--trials 9 where the run has 2"),
+        ({"trials": 1}, "--trials 1 where the run has 2"),
         ({"scheduler": "asha"}, "--scheduler asha where the run has fifo"),
         (
             {"objectives": ("val_accuracy:max", "latency_ms:max")},
@@ -82,6 +82,15 @@ def test_what_must_not_change_is_named_with_both_values(run, change, words):
     with pytest.raises(InputError, match=r"--resume must keep what the run began with") as caught:
         read_resumption(spec)
     assert words in str(caught.value)
+
+
+def test_there_may_be_more_trials_but_in_a_population(tmp_path, run):
+    spec = dataclasses.replace(recorded_spec(SweepSpec(), str(run)), trials=9)
+    assert len(read_resumption(spec).trials(lambda config: None)) == 2
+    members = write_run(tmp_path / "members", make_plan(scheduler="pbt", trials=2))
+    spec = dataclasses.replace(recorded_spec(SweepSpec(), str(members)), trials=9)
+    with pytest.raises(InputError, match="--trials 9 where the run has 2"):
+        read_resumption(spec)
 
 
 def test_other_data_or_another_space_are_refused(run):
