@@ -59,6 +59,7 @@ class Outcome:
     anytime: float
     final: float
     at_95: float
+    worths: list[float]
     num_trials: int
     num_reports: int
     seconds: float
@@ -91,10 +92,14 @@ def scheduler(table: RecordedTable, case: Case, name: str) -> TrialScheduler:
     if name == "asha":
         options = HalvingOptions(table.max_epochs)
         return TuneAdapter(MoAsha(steering[:1], (), options))
+    known_of = lambda config: table.known_of(config[CONFIG_ID])  # noqa: E731
+    if name == "syne_moasha":  # of Syne Tune, which nothing but this benchmark needs
+        from syne_tune_peer import SyneTuneMoasha
+
+        return TuneAdapter(SyneTuneMoasha(steering, table.max_epochs), known_of)
     order = name.removeprefix("mo_asha").removeprefix("_") or None
     options = HalvingOptions(table.max_epochs, order=order)
-    adapter = MoAsha(steering, table.known, options)
-    return TuneAdapter(adapter, lambda config: table.known_of(config[CONFIG_ID]))
+    return TuneAdapter(MoAsha(steering, table.known, options), known_of)
 
 
 def searcher(table: RecordedTable, case: Case, name: str) -> Searcher:
@@ -128,6 +133,7 @@ def run_case(table: RecordedTable, case: Case) -> Outcome:
         anytime=float(worths.mean()),
         final=float(worths[-1]),
         at_95=float((reached[0] + 1) / NUM_TIMES) if len(reached) else float("inf"),
+        worths=[round(float(worth), 5) for worth in worths],
         num_trials=len(run.index),
         num_reports=len(run.reports),
         seconds=time.perf_counter() - started_s,
@@ -162,7 +168,6 @@ _TABLES: dict[str, RecordedTable] = {}
 def _work(task: tuple[Path, Case]) -> Outcome:
     folder, case = task
     if case.table not in _TABLES:
-        _TABLES.clear()
         _TABLES[case.table] = read_table(folder / case.table)
     return run_case(_TABLES[case.table], case)
 
@@ -204,6 +209,37 @@ METHODS = (
 )  # fmt: skip
 
 
+def _cases(asked: argparse.Namespace) -> list[Case]:
+    """Return all cases, seed by seed: what is there when the benchmark is cut off is balanced."""
+    names = asked.tables or sorted(path.parent.name for path in asked.folder.glob("*/meta.json"))
+    known = {n: read_table(asked.folder / n).known[: 2 if asked.triples else 1] for n in names}
+    for name in [name for name in names if asked.triples and len(known[name]) < 2]:
+        print(f"{name} has one known objective: no triple")
+        del known[name]
+    return [
+        Case(name, known[name], method, num_workers, seed)
+        for seed in range(asked.seeds)
+        for num_workers in asked.workers
+        for name in known
+        for method in asked.methods
+    ]
+
+
+def _done(path: Path | None) -> set[Case]:
+    return {outcome.case for outcome in read_outcomes(path)} if path and path.exists() else set()
+
+
+def read_outcomes(path: Path) -> list[Outcome]:
+    """Return the outcomes of JSON lines."""
+    outcomes = []
+    for line in path.read_text().splitlines():
+        values = json.loads(line)
+        case = values.pop("case")
+        case["known"] = tuple(case["known"])
+        outcomes.append(Outcome(Case(**case), **values))
+    return outcomes
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="of the tables")
@@ -215,19 +251,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, help="JSON lines of all outcomes")
     asked = parser.parse_args()
-    names = asked.tables or sorted(path.parent.name for path in asked.folder.glob("*/meta.json"))
-    tasks = []
-    for name in names:
-        known = read_table(asked.folder / name).known[: 2 if asked.triples else 1]
-        if asked.triples and len(known) < 2:
-            print(f"{name} has one known objective: no triple")
-            continue
-        tasks += [
-            (asked.folder, Case(name, known, method, num_workers, seed))
-            for num_workers in asked.workers
-            for seed in range(asked.seeds)
-            for method in asked.methods
-        ]
+    tasks = [
+        (asked.folder, case) for case in _cases(asked) if case not in _done(asked.out)
+    ]
     outcomes = []
     with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
         for outcome in pool.imap(_work, tasks, chunksize=1):

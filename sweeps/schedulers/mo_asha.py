@@ -8,7 +8,7 @@ ASHA.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -74,6 +74,7 @@ class MoAsha:
         # Of each rung, the trials and losses of its members:
         self._members: list[list[tuple[str, list[float]]]] = [[] for _ in self._milestones]
         self._reached: dict[str, int] = {}  # the rung that a trial reached last
+        self._forget_waiting()
 
     def on_add(self, trial_id: str, config: Mapping[str, Any], known: Mapping[str, float]) -> None:
         """See `Scheduler`."""
@@ -85,33 +86,46 @@ class MoAsha:
         level = bisect_right(self._milestones, report.epoch) - 1
         if level <= self._reached.get(report.trial_id, -1):
             return Decision.CONTINUE
+        self._leave(report.trial_id)
         self._reached[report.trial_id] = level
         losses = report_losses(report, self._objectives)
         self._members[level].append((report.trial_id, losses))
         number = self._rungs[level].add(losses)
-        if self._options.variant == "promotion":
-            return Decision.PAUSE
-        return Decision.CONTINUE if self._rungs[level].goes_on(number) else Decision.STOP
+        if self._options.variant == "stopping":
+            return Decision.CONTINUE if self._rungs[level].goes_on(number) else Decision.STOP
+        self._wait(report.trial_id, level, number)
+        return Decision.PAUSE
 
     def on_complete(self, trial_id: str) -> None:
         """See `Scheduler`; the trial stays in its rungs."""
+        self._leave(trial_id)
 
     def on_error(self, trial_id: str) -> None:
         """See `Scheduler`; the trial stays in its rungs."""
+        self._leave(trial_id)
 
-    def choose_next(self, paused: Sequence[str], num_pending: int) -> Resume | None:
+    def _wait(self, trial_id: str, level: int, number: int) -> None:
+        self._waiting[level][number] = trial_id
+        self._number_of[trial_id] = number
+        self._going_on[level] = None
+
+    def _leave(self, trial_id: str) -> None:
+        """Let a trial wait in its rung no more."""
+        if trial_id in self._number_of:
+            level, number = self._reached[trial_id], self._number_of.pop(trial_id)
+            del self._waiting[level][number]
+
+    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | None:
         """Return a paused trial that is among the best of its rung, highest rung first."""
-        waiting = set(paused)
         for level in reversed(range(len(self._rungs))):
-            rung = self._rungs[level]
-            numbers = [
-                number
-                for number, (trial_id, _) in enumerate(self._members[level])
-                if trial_id in waiting and self._reached[trial_id] == level
-            ]
-            chosen = next((number for number in numbers if rung.goes_on(number)), None)
-            if chosen is not None:
-                return Resume(self._members[level][chosen][0])
+            waiting, going_on = self._waiting[level], self._going_on[level]
+            if going_on is None:
+                going_on = self._rungs[level].going_on(waiting.keys())
+                self._going_on[level] = going_on
+            for number in going_on:
+                trial_id = waiting.get(number)
+                if trial_id is not None and trial_id in paused:
+                    return Resume(trial_id)
         return None
 
     def state_dict(self) -> dict[str, Any]:
@@ -132,9 +146,19 @@ class MoAsha:
             for members in state["rungs"]
         ]
         self._rungs = [self._empty_rung() for _ in self._milestones]
-        for rung, members in zip(self._rungs, self._members, strict=True):
-            for _, losses in members:
-                rung.add(losses)
+        self._forget_waiting()
+        for level, members in enumerate(self._members):
+            for trial_id, losses in members:
+                number = self._rungs[level].add(losses)
+                if self._options.variant == "promotion" and self._reached[trial_id] == level:
+                    self._wait(trial_id, level, number)
+
+    def _forget_waiting(self) -> None:
+        # Of each rung, by their number, those that have reached no higher one and may wait there;
+        # which of them go on, None where that isn't known; and their numbers.
+        self._waiting: list[dict[int, str]] = [{} for _ in self._milestones]
+        self._going_on: list[list[int] | None] = [None for _ in self._milestones]
+        self._number_of: dict[str, int] = {}
 
     def _empty_rung(self) -> Rung:
         return make_rung(
