@@ -3,9 +3,8 @@
 For every table, number of workers and seed each method gets the same virtual seconds. What it
 would return at a time is the front of what its trials reported last; its worth is the hypervolume
 of the *true* final scores of these trials, as a fraction of the table's own, against
-`analysis.hypervolume.reference_point` of the whole table. Printed are its mean over time
-(anytime), what is missing at the end (regret), and when it first has 95 %, as medians over the
-seeds with their quartiles; then the mean rank of each method over all tables.
+`analysis.hypervolume.reference_point` of the whole table. `benchmarks/search_report.py` makes
+tables and a plot of the outcomes.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from search_outcomes import NUM_TIMES, Case, Outcome, read_outcomes
 
 from analysis.hypervolume import hypervolume, reference_point
 from analysis.pareto import is_front
@@ -35,34 +34,8 @@ from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.recorded_table import RecordedTable, read_table
 from sweeps.simulate.replay import CONFIG_ID, Setup, SimulatedRun, replay
 
-NUM_TIMES = 60
 TRAININGS_PER_WORKER = {8: 12.0, 64: 3.0, 512: 1.0}
 """The horizon, in median full trainings, by the number of workers."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run: a method on a table."""
-
-    table: str
-    known: tuple[str, ...]
-    method: str
-    num_workers: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of it: fractions of the table's hypervolume, and of the horizon."""
-
-    case: Case
-    anytime: float
-    final: float
-    at_95: float
-    worths: list[float]
-    num_trials: int
-    num_reports: int
-    seconds: float
 
 
 class Judge:
@@ -172,37 +145,6 @@ def _work(task: tuple[Path, Case]) -> Outcome:
     return run_case(_TABLES[case.table], case)
 
 
-def say(outcomes: Sequence[Outcome]) -> None:
-    """Print the medians, a row a method."""
-    groups: dict[tuple[str, int], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
-    for one in outcomes:
-        label = f"{one.case.table} {'+'.join(one.case.known)}"
-        groups[label, one.case.num_workers][one.case.method].append(one)
-    ranks: dict[str, list[float]] = defaultdict(list)
-    for (label, num_workers), methods in groups.items():
-        print(f"\n{label}, {num_workers} workers")
-        print(f"  {'':28} {'anytime':>22} {'regret':>22} {'time to 95 %':>13} trials")
-        medians = {}
-        for method, found in methods.items():
-            anytime = [one.anytime for one in found]
-            medians[method] = float(np.median(anytime))
-            print(
-                f"  {method:28} {_spread(anytime)} {_spread([1 - one.final for one in found])} "
-                f"{np.median([one.at_95 for one in found]):13.2f} "
-                f"{np.median([one.num_trials for one in found]):.0f}"
-            )
-        for rank, method in enumerate(sorted(medians, key=lambda m: -medians[m]), 1):
-            ranks[method].append(rank)
-    print("\nmean rank by anytime hypervolume")
-    for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
-        print(f"  {method:28} {np.mean(ranks[method]):.2f} over {len(ranks[method])}")
-
-
-def _spread(values: Sequence[float]) -> str:
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return f"{median:.4f} [{low:.4f}, {high:.4f}]"
-
-
 METHODS = (
     "full+random", "asha+random", "mo_asha_epsnet+random", "mo_asha_crowding+random",
     "mo_asha+random", "full+known", "asha+known", "mo_asha_epsnet+known", "mo_asha+known",
@@ -225,21 +167,6 @@ def _cases(asked: argparse.Namespace) -> list[Case]:
     ]
 
 
-def _done(path: Path | None) -> set[Case]:
-    return {outcome.case for outcome in read_outcomes(path)} if path and path.exists() else set()
-
-
-def read_outcomes(path: Path) -> list[Outcome]:
-    """Return the outcomes of JSON lines."""
-    outcomes = []
-    for line in path.read_text().splitlines():
-        values = json.loads(line)
-        case = values.pop("case")
-        case["known"] = tuple(case["known"])
-        outcomes.append(Outcome(Case(**case), **values))
-    return outcomes
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="of the tables")
@@ -249,19 +176,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--triples", action="store_true", help="two known objectives, not one")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="JSON lines of all outcomes")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON lines; what they hold already is not run"
+    )
     asked = parser.parse_args()
-    tasks = [
-        (asked.folder, case) for case in _cases(asked) if case not in _done(asked.out)
-    ]
-    outcomes = []
+    done = {outcome.case for outcome in read_outcomes([asked.out])}
+    tasks = [(asked.folder, case) for case in _cases(asked) if case not in done]
     with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
         for outcome in pool.imap(_work, tasks, chunksize=1):
-            outcomes.append(outcome)
-            if asked.out:
-                with asked.out.open("a") as file:
-                    file.write(json.dumps(asdict(outcome)) + "\n")
-    say(outcomes)
+            with asked.out.open("a") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweeps.schedulers.fronts import Fronts, IncrementalFronts
 from sweeps.schedulers.losses import is_known

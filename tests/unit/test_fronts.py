@@ -28,7 +28,7 @@ def naive_ranks(losses):
 
 
 @pytest.mark.parametrize(
-    "kind, num_objectives",
+    ("kind", "num_objectives"),
     [(IncrementalFronts, 1), (IncrementalFronts, 2), (IncrementalFronts, 3), (StaircaseFronts, 2)],
 )
 @given(data=st.data())

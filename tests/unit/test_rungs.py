@@ -61,7 +61,7 @@ def test_peers_decide_by_the_definition(seed, num_values):
         assert rung.goes_on(number) == naive_peer(rows, number)
 
 
-@pytest.mark.parametrize("order, num_objectives", [(PEER, 2), ("epsnet", 2), ("crowding", 2),
+@pytest.mark.parametrize(("order", "num_objectives"), [(PEER, 2), ("epsnet", 2), ("crowding", 2),
                                                    ("epsnet", 3), ("epsnet", 1)])  # fmt: skip
 @given(data=st.data())
 def test_those_that_go_on_are_found_at_once(order, num_objectives, data):
