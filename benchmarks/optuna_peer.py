@@ -63,7 +63,7 @@ class OptunaSearcher:
         """See `Searcher`."""
         self._last[index] = values[self._objectives[0].column]
 
-    def on_complete(self, index: int) -> None:
+    def on_complete(self, index: int, is_whole: bool) -> None:
         """See `Searcher`."""
         if index not in self._last:
             return self.on_error(index)

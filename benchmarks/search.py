@@ -3,9 +3,8 @@
 For every table, number of workers and seed each method gets the same virtual seconds. What it
 would return at a time is the front of what its trials reported last; its worth is the hypervolume
 of the *true* final scores of these trials, as a fraction of the table's own, against
-`analysis.hypervolume.reference_point` of the whole table. Printed are its mean over time
-(anytime), what is missing at the end (regret), and when it first has 95 %, as medians over the
-seeds with their quartiles; then the mean rank of each method over all tables.
+`analysis.hypervolume.reference_point` of the whole table. `benchmarks/search_report.py` makes
+tables and a plot of the outcomes.
 """
 
 from __future__ import annotations
@@ -14,14 +13,14 @@ import argparse
 import json
 import multiprocessing
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from search_outcomes import NUM_TIMES, Case, Outcome, read_outcomes
 
 from analysis.hypervolume import hypervolume, reference_point
 from analysis.pareto import is_front
@@ -35,33 +34,8 @@ from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.recorded_table import RecordedTable, read_table
 from sweeps.simulate.replay import CONFIG_ID, Setup, SimulatedRun, replay
 
-NUM_TIMES = 60
 TRAININGS_PER_WORKER = {8: 12.0, 64: 3.0, 512: 1.0}
 """The horizon, in median full trainings, by the number of workers."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run: a method on a table."""
-
-    table: str
-    known: tuple[str, ...]
-    method: str
-    num_workers: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of it: fractions of the table's hypervolume, and of the horizon."""
-
-    case: Case
-    anytime: float
-    final: float
-    at_95: float
-    num_trials: int
-    num_reports: int
-    seconds: float
 
 
 class Judge:
@@ -91,10 +65,14 @@ def scheduler(table: RecordedTable, case: Case, name: str) -> TrialScheduler:
     if name == "asha":
         options = HalvingOptions(table.max_epochs)
         return TuneAdapter(MoAsha(steering[:1], (), options))
+    known_of = lambda config: table.known_of(config[CONFIG_ID])  # noqa: E731
+    if name == "syne_moasha":  # of Syne Tune, which nothing but this benchmark needs
+        from syne_tune_peer import SyneTuneMoasha
+
+        return TuneAdapter(SyneTuneMoasha(steering, table.max_epochs), known_of)
     order = name.removeprefix("mo_asha").removeprefix("_") or None
     options = HalvingOptions(table.max_epochs, order=order)
-    adapter = MoAsha(steering, table.known, options)
-    return TuneAdapter(adapter, lambda config: table.known_of(config[CONFIG_ID]))
+    return TuneAdapter(MoAsha(steering, table.known, options), known_of)
 
 
 def searcher(table: RecordedTable, case: Case, name: str) -> Searcher:
@@ -128,6 +106,7 @@ def run_case(table: RecordedTable, case: Case) -> Outcome:
         anytime=float(worths.mean()),
         final=float(worths[-1]),
         at_95=float((reached[0] + 1) / NUM_TIMES) if len(reached) else float("inf"),
+        worths=[round(float(worth), 5) for worth in worths],
         num_trials=len(run.index),
         num_reports=len(run.reports),
         seconds=time.perf_counter() - started_s,
@@ -162,46 +141,30 @@ _TABLES: dict[str, RecordedTable] = {}
 def _work(task: tuple[Path, Case]) -> Outcome:
     folder, case = task
     if case.table not in _TABLES:
-        _TABLES.clear()
         _TABLES[case.table] = read_table(folder / case.table)
     return run_case(_TABLES[case.table], case)
-
-
-def say(outcomes: Sequence[Outcome]) -> None:
-    """Print the medians, a row a method."""
-    groups: dict[tuple[str, int], dict[str, list[Outcome]]] = defaultdict(lambda: defaultdict(list))
-    for one in outcomes:
-        label = f"{one.case.table} {'+'.join(one.case.known)}"
-        groups[label, one.case.num_workers][one.case.method].append(one)
-    ranks: dict[str, list[float]] = defaultdict(list)
-    for (label, num_workers), methods in groups.items():
-        print(f"\n{label}, {num_workers} workers")
-        print(f"  {'':28} {'anytime':>22} {'regret':>22} {'time to 95 %':>13} trials")
-        medians = {}
-        for method, found in methods.items():
-            anytime = [one.anytime for one in found]
-            medians[method] = float(np.median(anytime))
-            print(
-                f"  {method:28} {_spread(anytime)} {_spread([1 - one.final for one in found])} "
-                f"{np.median([one.at_95 for one in found]):13.2f} "
-                f"{np.median([one.num_trials for one in found]):.0f}"
-            )
-        for rank, method in enumerate(sorted(medians, key=lambda m: -medians[m]), 1):
-            ranks[method].append(rank)
-    print("\nmean rank by anytime hypervolume")
-    for method in sorted(ranks, key=lambda m: float(np.mean(ranks[m]))):
-        print(f"  {method:28} {np.mean(ranks[method]):.2f} over {len(ranks[method])}")
-
-
-def _spread(values: Sequence[float]) -> str:
-    low, median, high = np.quantile(values, (0.25, 0.5, 0.75))
-    return f"{median:.4f} [{low:.4f}, {high:.4f}]"
 
 
 METHODS = (
     "full+random", "asha+random", "mo_asha_epsnet+random", "mo_asha_crowding+random",
     "mo_asha+random", "full+known", "asha+known", "mo_asha_epsnet+known", "mo_asha+known",
 )  # fmt: skip
+
+
+def _cases(asked: argparse.Namespace) -> list[Case]:
+    """Return all cases, seed by seed: what is there when the benchmark is cut off is balanced."""
+    names = asked.tables or sorted(path.parent.name for path in asked.folder.glob("*/meta.json"))
+    known = {n: read_table(asked.folder / n).known[: 2 if asked.triples else 1] for n in names}
+    for name in [name for name in names if asked.triples and len(known[name]) < 2]:
+        print(f"{name} has one known objective: no triple")
+        del known[name]
+    return [
+        Case(name, known[name], method, num_workers, seed)
+        for seed in range(asked.seeds)
+        for num_workers in asked.workers
+        for name in known
+        for method in asked.methods
+    ]
 
 
 def main() -> None:
@@ -213,29 +176,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--triples", action="store_true", help="two known objectives, not one")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, help="JSON lines of all outcomes")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="JSON lines; what they hold already is not run"
+    )
     asked = parser.parse_args()
-    names = asked.tables or sorted(path.parent.name for path in asked.folder.glob("*/meta.json"))
-    tasks = []
-    for name in names:
-        known = read_table(asked.folder / name).known[: 2 if asked.triples else 1]
-        if asked.triples and len(known) < 2:
-            print(f"{name} has one known objective: no triple")
-            continue
-        tasks += [
-            (asked.folder, Case(name, known, method, num_workers, seed))
-            for num_workers in asked.workers
-            for seed in range(asked.seeds)
-            for method in asked.methods
-        ]
-    outcomes = []
+    done = {outcome.case for outcome in read_outcomes([asked.out])}
+    tasks = [(asked.folder, case) for case in _cases(asked) if case not in done]
     with multiprocessing.get_context("spawn").Pool(asked.processes) as pool:
         for outcome in pool.imap(_work, tasks, chunksize=1):
-            outcomes.append(outcome)
-            if asked.out:
-                with asked.out.open("a") as file:
-                    file.write(json.dumps(asdict(outcome)) + "\n")
-    say(outcomes)
+            with asked.out.open("a") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def train(searcher: KnownLatencySearcher, pool: CandidatePool, index: int) -> in
     for epoch in epochs:
         values = {"val_error": error + 0.3 / epoch, "seconds": 2.0 * epoch}
         searcher.on_report(index, epoch, values)
-    searcher.on_complete(index)
+    searcher.on_complete(index, is_whole=epochs[-1] == MAX_EPOCHS)
     return len(epochs)
 
 

@@ -3,12 +3,14 @@
 The update follows Li et al. 2017, "Efficient nondomination level update method for steady-state
 evolutionary multiobjective optimization" (IEEE Transactions on Cybernetics 47): a new point enters
 the first front that doesn't dominate it, and what it dominates there moves down. The tests hold it
-against `analysis.pareto.nondominated_ranks`.
+against `analysis.pareto.nondominated_ranks`. For two objectives `sweeps.schedulers.staircases` is
+quicker.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +18,41 @@ from numpy.typing import NDArray
 Losses = NDArray[np.float64]
 
 
-class IncrementalFronts:
+class Fronts(Protocol):
     """The non-dominated ranks of points that arrive one by one; equal points share a rank."""
+
+    @property
+    def num_ranks(self) -> int:
+        """Ranks that points have."""
+        ...
+
+    def add(self, key: int, losses: Sequence[float]) -> int:
+        """Add a point of a new key; return its rank."""
+        ...
+
+    def rank(self, losses: Sequence[float]) -> int:
+        """Return the rank of a point that was added."""
+        ...
+
+    def size(self, rank: int) -> int:
+        """Return how many points are of a rank."""
+        ...
+
+    def front(self, rank: int) -> tuple[NDArray[np.int64], Losses]:
+        """Return the keys and losses of the points of a rank, in no particular order."""
+        ...
+
+
+class IncrementalFronts:
+    """See the module's text; `Fronts` of any number of objectives."""
 
     def __init__(self) -> None:
         self._fronts: list[_Front] = []
+
+    @property
+    def num_ranks(self) -> int:
+        """See `Fronts`."""
+        return len(self._fronts)
 
     def add(self, key: int, losses: Sequence[float]) -> int:
         """Add a point.
@@ -33,7 +65,7 @@ class IncrementalFronts:
             Its rank; 0 is the front.
         """
         point = np.array([losses], dtype=np.float64)
-        rank = self._first_not_dominating(point[0])
+        rank = self.rank(losses)
         moving = _Front(np.array([key]), point)
         level = rank
         while len(moving.keys):
@@ -44,12 +76,9 @@ class IncrementalFronts:
             level += 1
         return rank
 
-    def front(self, rank: int) -> tuple[NDArray[np.int64], Losses]:
-        """Return the keys and losses of the points of a rank, in no particular order."""
-        return self._fronts[rank].keys, self._fronts[rank].losses
-
-    def _first_not_dominating(self, point: Losses) -> int:
-        # If a front doesn't dominate the point, none below it does.
+    def rank(self, losses: Sequence[float]) -> int:
+        """See `Fronts`: the first front that doesn't dominate it; none below does, either."""
+        point = np.array(losses, dtype=np.float64)
         low, high = 0, len(self._fronts)
         while low < high:
             middle = (low + high) // 2
@@ -58,6 +87,14 @@ class IncrementalFronts:
             else:
                 high = middle
         return low
+
+    def size(self, rank: int) -> int:
+        """See `Fronts`."""
+        return len(self._fronts[rank].keys)
+
+    def front(self, rank: int) -> tuple[NDArray[np.int64], Losses]:
+        """See `Fronts`."""
+        return self._fronts[rank].keys, self._fronts[rank].losses
 
 
 class _Front:

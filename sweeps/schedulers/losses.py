@@ -18,6 +18,11 @@ def report_losses(report: Report, objectives: Sequence[Objective]) -> list[float
     return [o.loss(value) if math.isfinite(value) else math.nan for o, value in values]
 
 
+def is_known(losses: Sequence[float]) -> bool:
+    """Tell whether no loss is NaN."""
+    return not any(math.isnan(loss) for loss in losses)
+
+
 def to_plain(losses: Sequence[float]) -> list[float | None]:
     """Return losses as JSON holds them."""
     return [None if math.isnan(loss) else loss for loss in losses]

@@ -8,12 +8,13 @@ ASHA.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from analysis.records import Objective
-from sweeps.schedulers.losses import from_plain, report_losses, to_plain
+from sweeps.schedulers.foresight import Foresight
+from sweeps.schedulers.losses import from_plain, is_known, report_losses, to_plain
 from sweeps.schedulers.protocol import Decision, Report, Resume
 from sweeps.schedulers.rungs import PEER, Rung, make_rung
 from sweeps.schedulers.tie_orders import TIE_ORDERS
@@ -69,11 +70,9 @@ class MoAsha:
                 "order peer must have two objectives, of which one is known before training, got "
                 f"{', '.join(columns)} with {', '.join(known) or 'none'} known; choose epsnet"
             )
+        self._by_peers = self.order == PEER and len(columns) > 1
         self._milestones = _milestones(options)
-        self._rungs = [self._empty_rung() for _ in self._milestones]
-        # Of each rung, the trials and losses of its members:
-        self._members: list[list[tuple[str, list[float]]]] = [[] for _ in self._milestones]
-        self._reached: dict[str, int] = {}  # the rung that a trial reached last
+        self._begin()
 
     def on_add(self, trial_id: str, config: Mapping[str, Any], known: Mapping[str, float]) -> None:
         """See `Scheduler`."""
@@ -85,33 +84,58 @@ class MoAsha:
         level = bisect_right(self._milestones, report.epoch) - 1
         if level <= self._reached.get(report.trial_id, -1):
             return Decision.CONTINUE
+        self._leave(report.trial_id)
         self._reached[report.trial_id] = level
-        losses = report_losses(report, self._objectives)
-        self._members[level].append((report.trial_id, losses))
-        number = self._rungs[level].add(losses)
-        if self._options.variant == "promotion":
-            return Decision.PAUSE
-        return Decision.CONTINUE if self._rungs[level].goes_on(number) else Decision.STOP
+        number = self._enter(report.trial_id, level, report_losses(report, self._objectives))
+        if self._options.variant == "stopping":
+            says_nothing = self._foresights[level].says_nothing
+            goes_on = says_nothing or self._rungs[level].goes_on(number)
+            return Decision.CONTINUE if goes_on else Decision.STOP
+        self._wait(report.trial_id, level, number)
+        return Decision.PAUSE
+
+    def _enter(self, trial_id: str, level: int, losses: list[float]) -> int:
+        """Enter a trial into a rung; return its number there."""
+        self._members[level].append((trial_id, losses))
+        if self._by_peers and is_known(losses):
+            learnt = losses[1 - self._known_indices[0]]
+            self._foresights[level].add(trial_id, learnt)
+            if level:
+                self._foresights[level - 1].add_later(trial_id, learnt)
+        return self._rungs[level].add(losses)
 
     def on_complete(self, trial_id: str) -> None:
         """See `Scheduler`; the trial stays in its rungs."""
+        self._leave(trial_id)
 
     def on_error(self, trial_id: str) -> None:
         """See `Scheduler`; the trial stays in its rungs."""
+        self._leave(trial_id)
 
-    def choose_next(self, paused: Sequence[str], num_pending: int) -> Resume | None:
+    def _wait(self, trial_id: str, level: int, number: int) -> None:
+        self._waiting[level][number] = trial_id
+        self._number_of[trial_id] = number
+        self._going_on[level] = None
+
+    def _leave(self, trial_id: str) -> None:
+        """Let a trial wait in its rung no more."""
+        if trial_id in self._number_of:
+            level, number = self._reached[trial_id], self._number_of.pop(trial_id)
+            del self._waiting[level][number]
+
+    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | None:
         """Return a paused trial that is among the best of its rung, highest rung first."""
-        waiting = set(paused)
         for level in reversed(range(len(self._rungs))):
-            rung = self._rungs[level]
-            numbers = [
-                number
-                for number, (trial_id, _) in enumerate(self._members[level])
-                if trial_id in waiting and self._reached[trial_id] == level
-            ]
-            chosen = next((number for number in numbers if rung.goes_on(number)), None)
-            if chosen is not None:
-                return Resume(self._members[level][chosen][0])
+            waiting, going_on = self._waiting[level], self._going_on[level]
+            if self._foresights[level].says_nothing:
+                going_on = sorted(waiting)
+            elif going_on is None:
+                going_on = self._rungs[level].going_on(waiting.keys())
+                self._going_on[level] = going_on
+            for number in going_on:
+                trial_id = waiting.get(number)
+                if trial_id is not None and trial_id in paused:
+                    return Resume(trial_id)
         return None
 
     def state_dict(self) -> dict[str, Any]:
@@ -122,19 +146,33 @@ class MoAsha:
                 [[trial_id, *to_plain(losses)] for trial_id, losses in members]
                 for members in self._members
             ],
+            "says_nothing": [foresight.says_nothing for foresight in self._foresights],
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Scheduler`."""
-        self._reached = dict(state["reached"])
-        self._members = [
-            [(trial_id, from_plain(losses)) for trial_id, *losses in members]
-            for members in state["rungs"]
-        ]
+        self._begin()
+        self._reached |= state["reached"]
+        for level, members in enumerate(state["rungs"]):
+            for trial_id, *losses in members:
+                number = self._enter(trial_id, level, from_plain(losses))
+                if self._options.variant == "promotion" and self._reached[trial_id] == level:
+                    self._wait(trial_id, level, number)
+        for foresight, says_nothing in zip(self._foresights, state["says_nothing"], strict=True):
+            foresight.says_nothing = says_nothing
+
+    def _begin(self) -> None:
+        """Begin with empty rungs."""
         self._rungs = [self._empty_rung() for _ in self._milestones]
-        for rung, members in zip(self._rungs, self._members, strict=True):
-            for _, losses in members:
-                rung.add(losses)
+        self._foresights = [Foresight(self._options.reduction_factor) for _ in self._milestones]
+        # Of each rung, the trials and losses of its members:
+        self._members: list[list[tuple[str, list[float]]]] = [[] for _ in self._milestones]
+        self._reached: dict[str, int] = {}  # the rung that a trial reached last
+        # For promotion. Of each rung, by their number, those that have reached no higher one and
+        # may wait there; which of them go on, None where that isn't known; and their numbers.
+        self._waiting: list[dict[int, str]] = [{} for _ in self._milestones]
+        self._going_on: list[list[int] | None] = [None for _ in self._milestones]
+        self._number_of: dict[str, int] = {}
 
     def _empty_rung(self) -> Rung:
         return make_rung(

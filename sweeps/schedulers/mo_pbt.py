@@ -8,7 +8,7 @@ worst quarter goes on from the weights of the best, with hyperparameters changed
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -125,7 +125,7 @@ class MoPbt:
             known.pop(trial_id, None)
         self._release_at_quorum()
 
-    def choose_next(self, paused: Sequence[str], num_pending: int) -> Resume | None:
+    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | None:
         """Return the member that goes on: who has trained least, once all have begun."""
         if self._options.quorum_fraction is not None:
             ready = [trial_id for trial_id in paused if trial_id in self._released]

@@ -8,7 +8,7 @@ Ray Tune.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -94,7 +94,7 @@ class Scheduler(Protocol):
         """Learn that a trial failed."""
         ...
 
-    def choose_next(self, paused: Sequence[str], num_pending: int) -> Resume | None:
+    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | None:
         """Return which paused trial a free gang takes; None: a new one, if there is any.
 
         Args:

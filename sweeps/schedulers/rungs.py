@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sweeps.schedulers.fronts import IncrementalFronts
+from sweeps.schedulers.fronts import Fronts, IncrementalFronts
+from sweeps.schedulers.losses import is_known
+from sweeps.schedulers.peers import PeerRung
+from sweeps.schedulers.staircases import StaircaseFronts
 from sweeps.schedulers.tie_orders import TIE_ORDERS
 
 PEER: Final = "peer"
-
-_MIN_PEERS = 9
-_PEER_FRACTION = 1 / 8
-_GAP_FRACTION = 2 / 3
 
 
 class Rung(Protocol):
@@ -28,6 +26,14 @@ class Rung(Protocol):
 
     def goes_on(self, number: int) -> bool:
         """Tell whether a member is among those that go on, as the rung is now."""
+        ...
+
+    def going_on(self, numbers: Collection[int]) -> list[int]:
+        """Return which of some members go on, ascending: what `goes_on` says of each, sooner.
+
+        Args:
+            numbers: of those asked for before, or new; a member that was left out once stays out.
+        """
         ...
 
 
@@ -56,6 +62,22 @@ class ValueRung:
         # Written as Ray has it, for the same rounding: some ties depend on it.
         return bool(-self._losses[number] >= np.percentile(-others, self._cutoff_percent))
 
+    def going_on(self, numbers: Collection[int]) -> list[int]:
+        """See `Rung`; there are three quantiles in all, by where the member left out stands."""
+        known = np.flatnonzero(~np.isnan(self._losses))
+        if len(known) <= 1:
+            return [number for number in sorted(numbers) if self.goes_on(number)]
+        ascending = known[np.argsort(-self._losses[known], kind="stable")]
+        scores = -self._losses[ascending]
+        place = math.floor((len(scores) - 2) * (self._cutoff_percent / 100))
+        cutoffs = np.empty(len(scores))
+        for part in (slice(0, place + 1), slice(place + 1, place + 2), slice(place + 2, None)):
+            if len(cutoffs[part]):
+                others = np.delete(scores, part.start)
+                cutoffs[part] = np.percentile(others, self._cutoff_percent)
+        found = np.sort(ascending[scores >= cutoffs])
+        return [number for number in found.tolist() if number in numbers]
+
 
 class FrontRung:
     """A rung of several objectives: lower non-dominated ranks first, then an order in the front.
@@ -65,119 +87,63 @@ class FrontRung:
     Args:
         reduction_factor: 1/eta of the members go on.
         tie_order: a name in `TIE_ORDERS`.
+        num_objectives: >= 2.
     """
 
-    def __init__(self, reduction_factor: float, tie_order: str) -> None:
+    def __init__(self, reduction_factor: float, tie_order: str, num_objectives: int) -> None:
         self._reduction_factor = reduction_factor
         self._order = TIE_ORDERS[tie_order]
-        self._fronts = IncrementalFronts()
-        self._num_members = 0
-        self._unknown: set[int] = set()
+        self._fronts: Fronts = StaircaseFronts() if num_objectives == 2 else IncrementalFronts()
+        self._losses: list[tuple[float, ...]] = []  # by number
 
     def add(self, losses: Sequence[float]) -> int:
         """See `Rung`."""
-        number = self._num_members
-        self._num_members += 1
-        if _is_known(losses):
+        number = len(self._losses)
+        self._losses.append(tuple(losses))
+        if is_known(losses):
             self._fronts.add(number, losses)
-        else:
-            self._unknown.add(number)
         return number
 
     def goes_on(self, number: int) -> bool:
         """See `Rung`."""
-        if number in self._unknown:
-            return self._num_members == 1
-        num_last = math.floor((self._num_members - 2) / self._reduction_factor + 0.5)
-        num_last = max(num_last, 0)  # the number of those that may be ahead
-        num_before, rank = 0, 0
-        while True:
-            keys, losses = self._fronts.front(rank)
-            if number in keys:
-                break
-            num_before += len(keys)
+        num_members = len(self._losses)
+        if not is_known(self._losses[number]):
+            return num_members == 1
+        num_last = self._num_ahead()
+        rank = self._fronts.rank(self._losses[number])
+        num_before = 0
+        for lower in range(rank):
+            num_before += self._fronts.size(lower)
             if num_before > num_last:
                 return False
-            rank += 1
-        if num_before + len(keys) - 1 <= num_last:
+        if num_before + self._fronts.size(rank) - 1 <= num_last:
             return True
+        keys, losses = self._fronts.front(rank)
         by_number = np.argsort(keys)  # so that the order doesn't depend on how the front grew
         taken = keys[by_number][self._order(losses[by_number])]
         return bool(num_before + int(np.flatnonzero(taken == number)[0]) <= num_last)
 
-
-class PeerRung:
-    """A rung of one objective that is learnt and one that was known before training.
-
-    Large models learn slowly: by plain fronts they are dominated at low epochs by small ones, and
-    are all stopped. So a member is held against its peers, the nearest in log of the known
-    objective: it goes on if nothing that is at most as large is better (its gap is 0), or if it is
-    in the top 1/eta of its peers and its gap is not among the rung's largest third.
-
-    Args:
-        reduction_factor: eta.
-        known_index: which of the two losses was known.
-    """
-
-    def __init__(self, reduction_factor: float, known_index: int) -> None:
-        self._reduction_factor = reduction_factor
-        self._known_index = known_index
-        self._num_members = 0
-        # Of members without NaN, by their known loss:
-        self._numbers = np.zeros(0, dtype=np.int64)
-        self._known = np.zeros(0)
-        self._learnt = np.zeros(0)
-
-    def add(self, losses: Sequence[float]) -> int:
+    def going_on(self, numbers: Collection[int]) -> list[int]:
         """See `Rung`."""
-        number = self._num_members
-        self._num_members += 1
-        if _is_known(losses):
-            known, learnt = losses[self._known_index], losses[1 - self._known_index]
-            place = np.searchsorted(self._known, known, side="right")
-            self._numbers = np.insert(self._numbers, place, number)
-            self._known = np.insert(self._known, place, known)
-            self._learnt = np.insert(self._learnt, place, learnt)
-        return number
+        num_members = len(self._losses)
+        if num_members == 1:
+            return [number for number in numbers if number == 0]
+        num_left = self._num_ahead() + 1
+        found: list[int] = []
+        rank = 0
+        while num_left > 0 and rank < self._fronts.num_ranks:
+            keys, losses = self._fronts.front(rank)
+            if len(keys) > num_left:
+                by_number = np.argsort(keys)
+                keys = keys[by_number][self._order(losses[by_number])][:num_left]
+            found += keys.tolist()
+            num_left -= len(keys)
+            rank += 1
+        return sorted(number for number in found if number in numbers)
 
-    def goes_on(self, number: int) -> bool:
-        """See `Rung`."""
-        places = np.flatnonzero(self._numbers == number)
-        if not len(places):
-            return self._num_members == 1
-        place = int(places[0])
-        mine = self._learnt[place]
-        num_as_small = np.searchsorted(self._known, self._known[place], side="right")
-        gap = mine - self._learnt[:num_as_small].min()
-        if gap <= 0:
-            return True
-        peers = self._peers(place)
-        num_better = int((self._learnt[peers] < mine).sum())
-        if num_better > math.floor((len(peers) - 1) / self._reduction_factor + 0.5):
-            return False
-        gaps = self._learnt - _least_up_to(self._known, self._learnt)
-        return int((gaps < gap).sum()) < _GAP_FRACTION * len(gaps)
-
-    def _peers(self, place: int) -> NDArray[np.int64]:
-        """Return the places of the nearest others."""
-        known = self._known
-        num_peers = max(_MIN_PEERS, math.floor(_PEER_FRACTION * len(known)))
-        near = np.arange(max(0, place - num_peers), min(len(known), place + num_peers + 1))
-        near = near[near != place]
-        scale = np.log if known[0] > 0 else np.asarray
-        distances = np.abs(scale(known[near]) - scale(known[place]))
-        return np.asarray(near[np.argsort(distances, kind="stable")[:num_peers]])
-
-
-def _least_up_to(known: NDArray[np.float64], learnt: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return for each the least learnt loss of all that are at most as large; ascending known."""
-    least = np.minimum.accumulate(learnt)
-    ends = np.flatnonzero(np.append(known[1:] != known[:-1], True))  # of those that are as large
-    return np.repeat(least[ends], np.diff(ends, prepend=-1))
-
-
-def _is_known(losses: Sequence[float]) -> bool:
-    return not any(math.isnan(loss) for loss in losses)
+    def _num_ahead(self) -> int:
+        """Return how many may be ahead of a member that goes on."""
+        return max(math.floor((len(self._losses) - 2) / self._reduction_factor + 0.5), 0)
 
 
 def make_rung(
@@ -197,4 +163,4 @@ def make_rung(
         assert num_objectives == 2
         assert known_index is not None
         return PeerRung(reduction_factor, known_index)
-    return FrontRung(reduction_factor, order)
+    return FrontRung(reduction_factor, order, num_objectives)

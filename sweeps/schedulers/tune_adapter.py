@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ray.tune.experiment import Trial
@@ -51,6 +51,8 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self._on_exploit = on_exploit
         self._known_by_trial: dict[str, dict[str, float]] = {}
         self._live: dict[str, Trial] = {}
+        self._new: dict[str, Trial] = {}  # that had not begun, when they were looked at last
+        self._pausing: dict[str, Trial] = {}  # until they are saved
         self._paused: dict[str, Trial] = {}
         self._exploits: dict[str, Exploit] = {}  # of paused trials whose donor is being saved
         self._called: Trial | None = None  # waits for an actor
@@ -82,7 +84,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """See `TrialScheduler`; a trial that failed and is tried again keeps what it was."""
-        self._live[trial.trial_id] = trial
+        self._live[trial.trial_id] = self._new[trial.trial_id] = trial
         if trial.status == Trial.PAUSED:  # by an earlier process of the sweep
             self._paused[trial.trial_id] = trial
         if trial.trial_id not in self._known_by_trial:
@@ -101,7 +103,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             self._exploits[trial.trial_id] = decision
             decision = Decision.PAUSE  # saved, for the case that the donor ends meanwhile
         if decision is Decision.PAUSE:
-            self._paused[trial.trial_id] = trial
+            self._pausing[trial.trial_id] = trial
         if decision is Decision.SAVE:
             tune_controller._schedule_trial_save(trial, result=result)
         return _DECISIONS[decision]
@@ -137,7 +139,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         )
 
     def _forget(self, trial: Trial) -> None:
-        for known in (self._live, self._paused, self._exploits):
+        for known in (self._live, self._new, self._pausing, self._paused, self._exploits):
             known.pop(trial.trial_id, None)
         if self._called is trial:
             self._called = None
@@ -148,21 +150,22 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             if self._called.status != Trial.RUNNING:
                 return self._called
             self._called = None
+        saved = [t for t, trial in self._pausing.items() if trial.status == Trial.PAUSED]
+        self._paused |= {trial_id: self._pausing.pop(trial_id) for trial_id in saved}
         if not self._paused:
             return None
-        paused = {t: trial for t, trial in self._paused.items() if trial.status == Trial.PAUSED}
-        chosen = self._exploiting(paused) or self._resumed(paused)
+        chosen = self._exploiting() or self._resumed()
         if chosen is not None:
             del self._paused[chosen.trial_id]
             self._called = chosen
-        elif len(paused) == len(self._live) and tune_controller.search_alg.is_exhausted:
-            self._end(tune_controller, paused)
+        elif len(self._paused) == len(self._live) and tune_controller.search_alg.is_exhausted:
+            self._end(tune_controller)
         return chosen
 
-    def _exploiting(self, paused: Mapping[str, Trial]) -> Trial | None:
+    def _exploiting(self) -> Trial | None:
         """Return a trial that takes over a donor's weights, if one can now."""
         for trial_id, exploit in self._exploits.items():
-            trial, donor = paused.get(trial_id), self._live.get(exploit.donor_id)
+            trial, donor = self._paused.get(trial_id), self._live.get(exploit.donor_id)
             if trial is None or (donor is not None and donor.is_saving):
                 continue
             del self._exploits[trial_id]
@@ -171,16 +174,20 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             return trial  # a donor that ended meanwhile leaves it as it is
         return None
 
-    def _resumed(self, paused: Mapping[str, Trial]) -> Trial | None:
-        waiting = [trial_id for trial_id in paused if trial_id not in self._exploits]
-        num_pending = sum(trial.status == Trial.PENDING for trial in self._live.values())
-        resume = self.scheduler.choose_next(waiting, num_pending) if waiting else None
+    def _resumed(self) -> Trial | None:
+        waiting: Collection[str] = self._paused.keys()
+        if self._exploits:
+            waiting = [trial_id for trial_id in waiting if trial_id not in self._exploits]
+        begun = [t for t, trial in self._new.items() if trial.status != Trial.PENDING]
+        for trial_id in begun:
+            del self._new[trial_id]
+        resume = self.scheduler.choose_next(waiting, len(self._new)) if waiting else None
         if resume is None:
             return None
         if resume.exploit is not None:
             self._exploits[resume.trial_id] = resume.exploit
-            return self._exploiting(paused)
-        return paused[resume.trial_id]
+            return self._exploiting()
+        return self._paused[resume.trial_id]
 
     def _take_over(self, trial: Trial, donor: Trial, exploit: Exploit) -> None:
         # What Ray's own PBT does: Tune has no public way to give a trial another's checkpoint.
@@ -190,9 +197,9 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         epoch = checkpoint_epoch(checkpoint.checkpoint.path)
         self._on_exploit(trial.trial_id, donor.trial_id, epoch, trial.config)
 
-    def _end(self, tune_controller: Any, paused: Mapping[str, Trial]) -> None:
+    def _end(self, tune_controller: Any) -> None:
         """Stop the paused trials: nothing can come any more that would let them go on."""
-        for trial in list(paused.values()):
+        for trial in list(self._paused.values()):
             tune_controller.stop_trial(trial)
 
     def donor_checkpoints(self) -> set[str]:

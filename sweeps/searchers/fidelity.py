@@ -32,10 +32,10 @@ def on_full_scale(rows: Rows, max_epochs: int) -> Floats:
         max_epochs: of a full training.
 
     Returns:
-        [num_rows]; lower is better; unchanged at max_epochs.
+        [num_rows]; lower is better; unchanged where the training was whole.
     """
     span = np.frexp(rows.epoch)[1]  # As `Observations` thins them.
-    span[rows.epoch >= max_epochs] = span.max(initial=0) + 1
+    span[rows.is_full(max_epochs)] = span.max(initial=0) + 1
     scaled = rows.loss.copy()
     spans = np.unique(span)
     shift, slope = 0.0, 1.0

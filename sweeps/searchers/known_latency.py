@@ -139,14 +139,17 @@ class KnownLatencySearcher:
         if is_new and epoch >= self._options.max_epochs and self._fit is not None:
             self._fit.front.add(self._pool.known[index], loss)
 
-    def on_complete(self, index: int) -> None:
+    def on_complete(self, index: int, is_whole: bool) -> None:
         """See `Searcher`."""
         if index in self._pending:
             self._pending.remove(index)
+        last = self._observations.end(index) if is_whole else None
+        if last is not None and last.epoch < self._options.max_epochs and self._fit is not None:
+            self._fit.front.add(self._pool.known[index], last.loss)
 
     def on_error(self, index: int) -> None:
         """See `Searcher`."""
-        self.on_complete(index)
+        self.on_complete(index, is_whole=False)
         self._observations.forget(index)
         if index not in self._failed:
             self._failed.append(index)
@@ -206,7 +209,9 @@ class KnownLatencySearcher:
     def _front(self, seen: list[Observation], outlook: Outlook) -> Floats:
         """Return the points of the front; see the class."""
         losses = {index: float(outlook.mean[index]) for index in self._pending}
-        losses |= {o.candidate: o.loss for o in seen if o.epoch >= self._options.max_epochs}
+        rows = Rows.of(seen)
+        full = rows.take(np.flatnonzero(rows.is_full(self._options.max_epochs)))
+        losses |= dict(zip(full.index.tolist(), full.loss.tolist(), strict=True))
         index = np.array(list(losses), dtype=np.int64)
         return np.column_stack([self._pool.known[index], np.array(list(losses.values()))])
 

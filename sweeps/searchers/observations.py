@@ -21,12 +21,14 @@ class Observation(NamedTuple):
         epoch: >= 1.
         loss: lower is better; finite.
         seconds: of training up to here; NaN where it is unknown.
+        is_whole: the trial ended here by itself.
     """
 
     candidate: int
     epoch: int
     loss: float
     seconds: float
+    is_whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,28 @@ class Rows:
     epoch: NDArray[np.int64]
     loss: Floats
     seconds: Floats
+    is_whole: NDArray[np.bool_]
 
     @classmethod
     def of(cls, observations: list[Observation]) -> Rows:
         """Return observations as arrays."""
-        table = np.array(observations, dtype=np.float64).reshape(-1, 4)
+        table = np.array(observations, dtype=np.float64).reshape(-1, 5)
         index, epoch = table[:, 0].astype(np.int64), table[:, 1].astype(np.int64)
-        return cls(index, epoch, table[:, 2], table[:, 3])
+        return cls(index, epoch, table[:, 2], table[:, 3], table[:, 4] > 0)
 
     def take(self, rows: NDArray[np.int64]) -> Rows:
         """Return some of the rows."""
-        return Rows(self.index[rows], self.epoch[rows], self.loss[rows], self.seconds[rows])
+        return Rows(
+            self.index[rows],
+            self.epoch[rows],
+            self.loss[rows],
+            self.seconds[rows],
+            self.is_whole[rows],
+        )
+
+    def is_full(self, max_epochs: int) -> NDArray[np.bool_]:
+        """Tell of which rows no more epochs would come, in a full training of so many."""
+        return (self.epoch >= max_epochs) | self.is_whole
 
     def __len__(self) -> int:
         return len(self.index)
@@ -84,6 +97,15 @@ class Observations:
         """Drop what a candidate has said."""
         self.num_kept -= len(self._of.pop(index, {}))
 
+    def end(self, index: int) -> Observation | None:
+        """Learn that a candidate's trial ended by itself; return what it said last, if anything."""
+        kept = self._of.get(index)
+        if not kept:
+            return None
+        span = max(kept)
+        kept[span] = kept[span]._replace(is_whole=True)
+        return kept[span]
+
     def newest(self) -> dict[int, Observation]:
         """Return each candidate's observation of the most epochs."""
         return {
@@ -110,15 +132,18 @@ class Observations:
 def plain(observations: list[Observation]) -> list[list[Any]]:
     """Return observations as plain values that JSON holds."""
     return [
-        [*seen[:3], None if math.isnan(seen.seconds) else seen.seconds] for seen in observations
+        [*seen[:3], None if math.isnan(seen.seconds) else seen.seconds, seen.is_whole]
+        for seen in observations
     ]
 
 
 def parse(state: list[list[Any]]) -> list[Observation]:
     """Return observations from plain values."""
     return [
-        Observation(int(index), int(epoch), float(loss), math.nan if seconds is None else seconds)
-        for index, epoch, loss, seconds in state
+        Observation(
+            int(index), int(epoch), float(loss), math.nan if seconds is None else seconds, is_whole
+        )
+        for index, epoch, loss, seconds, is_whole in state
     ]
 
 

@@ -21,8 +21,14 @@ class Searcher(Protocol):
         """Learn what a candidate's trial said after so many epochs; NaN where it has no value."""
         ...
 
-    def on_complete(self, index: int) -> None:
-        """Learn that a candidate's trial ended: trained in full or stopped early."""
+    def on_complete(self, index: int, is_whole: bool) -> None:
+        """Learn that a candidate's trial ended.
+
+        Args:
+            index: of the candidate.
+            is_whole: it ended by itself, so what it said last is what it comes to; else it was
+                stopped.
+        """
         ...
 
     def on_error(self, index: int) -> None:

@@ -30,7 +30,7 @@ class RandomSearcher:
     def on_report(self, index: int, epoch: int, values: Mapping[str, float]) -> None:
         """See `Searcher`."""
 
-    def on_complete(self, index: int) -> None:
+    def on_complete(self, index: int, is_whole: bool) -> None:
         """See `Searcher`."""
 
     def on_error(self, index: int) -> None:

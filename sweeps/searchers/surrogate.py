@@ -96,6 +96,7 @@ class Surrogate:
         linear, expected = ridge(self._features, rows.index[newest], held[newest])
         of_row = np.searchsorted(rows.index[newest], rows.index)
         depth = np.log(rows.epoch) / np.log(max(self._max_epochs, 2))
+        depth[rows.is_full(self._max_epochs)] = 1.0
         table = np.column_stack([self._features[rows.index], depth, expected[of_row]])
         kept = self._choose(rows, generator)
         forest = self._fit(table[kept], held[kept], generator)
@@ -130,7 +131,7 @@ class Surrogate:
 
     def _choose(self, rows: Rows, generator: np.random.Generator) -> NDArray[np.int64]:
         """Return the rows that the forest is fitted to; half of the places for full trainings."""
-        is_full = rows.epoch >= self._max_epochs
+        is_full = rows.is_full(self._max_epochs)
         full, partial = np.flatnonzero(is_full), np.flatnonzero(~is_full)
         limit = self._options.max_rows
         if len(rows) <= limit:

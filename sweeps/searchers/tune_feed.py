@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.search.search_algorithm import SearchAlgorithm
@@ -11,6 +11,10 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 from sweeps.searchers.protocol import Searcher
 from sweeps.trial_maker import TrialMaker
 from trainables.epoch_result import numbers_of
+
+IS_LAST: Final = "is_last"
+"""Stands in the report after which a trial ends by itself; `done` is also set where it is stopped.
+"""
 
 Propose = Callable[[int], tuple[str, Mapping[str, Any]] | None]
 """Returns the id and config of the trial that tries a candidate; None if it may not train."""
@@ -84,7 +88,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
             return
         if result is not None:
             self._tell(trial_id, result)
-        self._searcher.on_complete(index)
+        self._searcher.on_complete(index, is_whole=bool(result and result.get(IS_LAST)))
 
     def _tell(self, trial_id: str, result: Mapping[str, Any]) -> None:
         index = self._index_by_trial[trial_id]

@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.searchers.protocol import Searcher
-from sweeps.searchers.tune_feed import SearcherFeed
+from sweeps.searchers.tune_feed import IS_LAST, SearcherFeed
 from sweeps.simulate.controller import run_controller
 from sweeps.simulate.recorded_table import RecordedTable
 
@@ -111,11 +111,13 @@ class ReplayedTrial:
         seconds = float(curve.seconds[place]) - before_s + self._delay_s
         self._delay_s = 0.0
         self._num_reports += 1
+        is_last = self._num_reports == len(curve.epochs)
         return {
             "epoch": int(curve.epochs[place]),
             self._table.metric.column: float(curve.values[place]),
             "seconds": float(curve.seconds[place]),
-            "done": self._num_reports == len(curve.epochs),
+            "done": is_last,
+            **({IS_LAST: True} if is_last else {}),
         }, seconds
 
 

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from analysis.pareto import nondominated_ranks
 from sweeps.schedulers.fronts import IncrementalFronts
+from sweeps.schedulers.staircases import StaircaseFronts
 from sweeps.schedulers.tie_orders import crowding_order, epsnet_order
 
 
@@ -26,18 +27,24 @@ def naive_ranks(losses):
     return [ranks[i] for i in range(len(losses))]
 
 
-@pytest.mark.parametrize("num_objectives", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("kind", "num_objectives"),
+    [(IncrementalFronts, 1), (IncrementalFronts, 2), (IncrementalFronts, 3), (StaircaseFronts, 2)],
+)
 @given(data=st.data())
-def test_fronts_that_grow_are_the_fronts_of_all(num_objectives, data):
+def test_fronts_that_grow_are_the_fronts_of_all(kind, num_objectives, data):
     row = st.tuples(*[st.integers(0, 5)] * num_objectives)  # few values: many ties
     losses = np.array(data.draw(st.lists(row, min_size=1, max_size=40)), dtype=float)
-    fronts = IncrementalFronts()
+    fronts = kind()
     for key, point in enumerate(losses):
         rank = fronts.add(key, point)
+        assert fronts.rank(point) == rank
         assert rank == naive_ranks(losses[: key + 1])[key]
     expected = naive_ranks(losses)
     assert expected == nondominated_ranks(losses).tolist()
-    for rank in range(max(expected) + 1):
+    assert fronts.num_ranks == max(expected) + 1
+    for rank in range(fronts.num_ranks):
+        assert fronts.size(rank) == expected.count(rank)
         keys, points = fronts.front(rank)
         assert sorted(keys) == [i for i, other in enumerate(expected) if other == rank]
         np.testing.assert_array_equal(points, losses[keys])

@@ -143,6 +143,65 @@ def test_promotion_pauses_at_every_rung_and_promotes_the_best():
     assert scheduler.choose_next(["1-1", *waiting], 0).trial_id == "1-1"  # alone in the higher rung
 
 
+@pytest.mark.parametrize(("sign", "fewest", "most"), [(1, 0.3, 0.5), (-1, 0.85, 1.0)])
+def test_a_first_rung_that_says_nothing_of_the_second_stops_nobody(sign, fewest, most):
+    # What is best after one epoch stays so, or is worst from the third on.
+    scheduler, draw = MoAsha(BOTH, KNOWN, OPTIONS), np.random.default_rng(0)
+    went_on = []
+    for number, (loss, latency_ms) in enumerate(draw.random((300, 2))):
+        found = scheduler.on_report(report(str(number), 1, loss, 1 + latency_ms))
+        went_on.append(found is Decision.CONTINUE)
+        if went_on[-1]:
+            scheduler.on_report(report(str(number), 3, sign * loss, 1 + latency_ms))
+    assert fewest <= np.mean(went_on[-150:]) <= most
+
+
+def naive_choice(scheduler, paused):
+    """Return whom a scheduler promotes, by asking every paused trial at every rung."""
+    for level in reversed(range(len(scheduler._rungs))):
+        for number, (trial_id, _) in enumerate(scheduler._members[level]):
+            is_here = trial_id in paused and scheduler._reached[trial_id] == level
+            says_nothing = scheduler._foresights[level].says_nothing
+            if is_here and (says_nothing or scheduler._rungs[level].goes_on(number)):
+                return trial_id
+    return None
+
+
+@pytest.mark.parametrize(
+    ("objectives", "order"),
+    [(BOTH, "peer"), (BOTH, "epsnet"), (BOTH, "crowding"), ((ERROR,), None)],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_it_promotes_whom_looking_at_all_would(objectives, order, seed):
+    options = HalvingOptions(27, order=order, variant="promotion")
+    scheduler, draw = MoAsha(objectives, KNOWN, options), random.Random(seed)
+    paused, epoch_of, num_promoted = {}, {}, 0
+    for step in range(200):
+        choice = scheduler.choose_next(paused, 0)
+        assert (choice and choice.trial_id) == naive_choice(scheduler, paused)
+        if choice is not None and draw.random() < 0.8:
+            num_promoted += 1
+            trial_id = choice.trial_id
+            del paused[trial_id]
+            epoch_of[trial_id] *= 3
+        else:
+            trial_id = f"t{step}"
+            epoch_of[trial_id] = 1
+        value = math.nan if draw.random() < 0.03 else draw.randrange(50)
+        row = report(trial_id, epoch_of[trial_id], value, 1.0 + step % 7)
+        if scheduler.on_report(row) is Decision.PAUSE:
+            paused[trial_id] = None
+        if draw.random() < 0.02:
+            failed = draw.choice([*paused, trial_id])
+            scheduler.on_error(failed)
+            paused.pop(failed, None)
+        if step == 100:
+            state = json.loads(json.dumps(scheduler.state_dict()))
+            scheduler = MoAsha(objectives, KNOWN, options)
+            scheduler.load_state_dict(state)
+    assert num_promoted > 25
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("variant", ["stopping", "promotion"])
 def test_a_restored_scheduler_decides_the_same_to_the_end(order, variant):

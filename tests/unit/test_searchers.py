@@ -89,7 +89,7 @@ def train(searcher, index, direction="min"):
         report(searcher, index, epoch, direction, math.nan if index % 5 == epoch else None)
         if index % 3 == 0 and epoch > 1:
             break
-    searcher.on_complete(index)
+    searcher.on_complete(index, is_whole=index % 3 > 0)
 
 
 def sweep(searcher, num, direction="min", gangs=4):
@@ -180,7 +180,7 @@ def test_a_sweep_of_nothing_but_nan_goes_on_to_the_end(make):
         index = searcher.suggest()
         searcher.on_report(index, MAX_EPOCHS, {"val_loss": math.nan, "seconds": math.nan})
         searcher.on_report(index, MAX_EPOCHS, {})
-        searcher.on_complete(index)
+        searcher.on_complete(index, is_whole=True)
     assert searcher.suggest() is None
 
 
@@ -199,8 +199,8 @@ def test_what_is_said_twice_changes_nothing(make):
             report(once, indices[0], epoch)
             report(twice, indices[0], epoch)
             report(twice, indices[0], 1, value=99.0)
-        once.on_complete(indices[0])
-        twice.on_complete(indices[0])
+        once.on_complete(indices[0], is_whole=True)
+        twice.on_complete(indices[0], is_whole=True)
 
 
 def test_the_inputs_stay_as_they_are(make):

@@ -78,6 +78,27 @@ def test_a_multi_objective_sweep_ends_each_trial_once(table, options):
         epochs[report.trial_id] = report.epoch
 
 
+class WholeTrials(RandomSearcher):
+    """Keeps which candidates' trials ended by themselves."""
+
+    def __init__(self, num_candidates, seed):
+        super().__init__(num_candidates, seed)
+        self.ends = {}
+
+    def on_complete(self, index, is_whole):
+        self.ends[index] = is_whole
+
+
+def test_a_searcher_learns_which_trials_ended_by_themselves(table):
+    searcher = WholeTrials(NUM_CONFIGS, 0)
+    found = replay(table, mo_asha(table), searcher, Setup(3, NUM_CONFIGS))
+    num_reports = {index: 0 for index in found.index.values()}
+    for report in found.reports:
+        num_reports[report.index] += 1
+    assert searcher.ends == {index: num == NUM_EPOCHS for index, num in num_reports.items()}
+    assert set(searcher.ends.values()) == {True, False}
+
+
 def test_the_same_seed_gives_the_same_run(table, monkeypatch):
     monkeypatch.setenv("TUNE_MAX_PENDING_TRIALS_PG", "4")  # as a sweep before it left it
     first, second, other = (run(table, mo_asha(table), seed=seed) for seed in (0, 0, 1))
