@@ -44,6 +44,7 @@ def write_report(
     *,
     objectives: Sequence[Objective] | None = None,
     reference: Sequence[float] | None = None,
+    where: str | None = None,
 ) -> Ranking | None:
     """Print the run's ranking and write its table and pictures into the run folder.
 
@@ -55,17 +56,19 @@ def write_report(
         objectives: None for those the sweep was run with.
         reference: the hypervolume's reference point, in the objectives' own units and order;
             None for one made from the ranked trials.
+        where: limits that a trial must meet to be ranked, as `analysis.constraints` reads them.
 
     Returns:
         The ranking; None if no trial can be ranked, and then no file is written.
 
     Raises:
         RunError: if the run folder cannot be read.
-        ValueError: if the reference does not fit the objectives or the front.
+        ValueError: if the reference does not fit the objectives or the front, or `where` can't be
+            read.
         OSError: if the report cannot be written.
     """
     run = load_run(path)
-    ranking = rank_trials(run, objectives, reference)
+    ranking = rank_trials(run, objectives, reference, where)
     finalists = gather_finalists(run)
     print_summary(run, ranking, finalists, console)
     if not ranking.rows:
@@ -156,11 +159,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="reference point of the hypervolume, one value an objective in its own unit "
         "(default: a little worse than the worst ranked trial)",
     )
+    parser.add_argument(
+        "--where",
+        metavar="LIMITS",
+        help="limits that a trial must meet to be ranked, such as "
+        "'latency_ms < 5 and val_accuracy >= 0.9'",
+    )
     given = parser.parse_args(argv)
     try:
         objectives = given.objectives and [Objective.parse(text) for text in given.objectives]
         ranking = write_report(
-            given.run, Console(), objectives=objectives, reference=given.reference
+            given.run,
+            Console(),
+            objectives=objectives,
+            reference=given.reference,
+            where=given.where,
         )
     except (ValueError, OSError) as error:
         message = Text(f"error: {printable(str(error))}", style="red")

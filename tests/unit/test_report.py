@@ -15,8 +15,9 @@ from fake_run import (
 from rich.console import Console
 
 from analysis import report
+from analysis.configs import differing_keys
 from analysis.load import RunError
-from analysis.summary import MAX_ROWS, differing_keys
+from analysis.summary import MAX_ROWS
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
