@@ -4,9 +4,10 @@
 function four(value) {
   // %.4g
   if (value === 0) return "0";
-  const size = Math.floor(Math.log10(Math.abs(value)));
-  if (size < -5 || size > 14) return value.toExponential(3);
-  return String(Number(value.toPrecision(4)));
+  const short = Number(value.toPrecision(4));
+  const size = Math.floor(Math.log10(Math.abs(short)));
+  if (size >= -4 && size < 4) return String(short);
+  return short.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
 }
 
 function formatBytes(value) {

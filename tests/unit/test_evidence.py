@@ -52,7 +52,7 @@ def test_a_trial_that_nobody_examined(notes_of):
         ),
         (
             "plain",
-            "Its validation accuracy is of 400 samples: 0.9000 [0.8668, 0.9257] (95 %). 1 of the 2 "
+            "Its validation accuracy is of 400 samples: 0.9000 [0.8667, 0.9257] (95 %). 1 of the 2 "
             "other members of the front lies within.",
         ),
         ("plain", "Trained once: what another seed would change was not measured."),
