@@ -84,8 +84,14 @@ def unit_of(column: str) -> str:
 
 
 def words_of(column: str) -> str:
-    """Return the column in words, without its unit."""
-    return WORDS.get(column, column.replace("_", " "))
+    """Return the column in words, without its unit.
+
+    Example:
+        >>> words_of("latency_ms"), words_of("latency_raspi4_ms")
+        ('latency', 'latency raspi4')
+    """
+    ending = next((ending for ending in UNIT_OF_ENDING if column.endswith(ending)), "")
+    return WORDS.get(column, column.removesuffix(ending).replace("_", " "))
 
 
 def format_value(column: str, value: float) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -118,6 +118,49 @@ def load_run(path: str | Path) -> Run:
     )
 
 
+def load_runs(paths: Iterable[str | Path]) -> tuple[Run, ...]:
+    """Return several runs, each as `load_run` does.
+
+    Raises:
+        RunError: as `load_run`, or if no path is given, or one twice.
+    """
+    listed = [str(path) for path in paths]
+    again = sorted({path for path in listed if listed.count(path) > 1})
+    if not listed or again:
+        got = f"{again[0]!r} twice" if again else "none"
+        raise RunError(f"run folders must be one or more different ones, got {got}; give each once")
+    return tuple(load_run(path) for path in listed)
+
+
+def load_trials(path: str | Path, columns: Sequence[str]) -> pa.Table:
+    """Return some columns of `trials.parquet` after `trial_id` and `status`, and read no others.
+
+    For runs of very many trials: `load_run` reads every config, lineage and score.
+
+    Args:
+        path: a local path or a URI.
+        columns: of `trials.parquet`.
+
+    Raises:
+        RunError: as `load_run`, or if there is no such column.
+    """
+    filesystem, folder = open_folder(path)
+    spec = _read_sweep(filesystem, folder, str(path))
+    name = f"{folder}/{TRIALS_FILE}"
+    wanted = list(dict.fromkeys(["trial_id", "status", *columns]))
+    schema = pa.schema([field for field in TRIALS_SCHEMA if field.name in wanted])
+    is_older = spec["schema_version"] < SCHEMA_VERSION
+    trials = _read_table(filesystem, name, schema, is_older=is_older, columns=wanted)
+    missing = [column for column in wanted if column not in trials.column_names]
+    if missing:
+        raise RunError(
+            f"columns of {name} must include {missing[0]}, got none such; choose columns of "
+            "analysis.records.TRIALS_SCHEMA, or of the recorded table"
+        )
+    _check_trials(trials, name)
+    return trials.select(wanted)
+
+
 def _read_sweep(filesystem: fs.FileSystem, folder: str, given: str) -> dict[str, Any]:
     """Return sweep.json, of our schema version."""
     name = f"{folder}/{SWEEP_FILE}"
@@ -162,13 +205,17 @@ def _read_table(
     *,
     is_older: bool,
     is_required: bool = True,
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Return a Parquet file with the schema's columns first, or an empty table."""
+    """Return a Parquet file with the schema's columns first, or an empty table.
+
+    With `columns` no others are read.
+    """
     try:
         if not is_required and filesystem.get_file_info(name).type == fs.FileType.NotFound:
             return schema.empty_table()
         with filesystem.open_input_file(name) as source:
-            table = pq.ParquetFile(source).read()
+            table = pq.ParquetFile(source).read(columns)
     except FileNotFoundError as error:
         raise RunError(
             f"run folder must hold {name}, got none; copy it from where the sweep wrote it"
@@ -231,11 +278,12 @@ def _check_trials(trials: pa.Table, name: str) -> None:
             f"status in {name} must be one of {', '.join(TRIAL_STATUSES)}, got {unknown[0]!r}; "
             "read this run with the version of paretune that wrote it"
         )
-    ids, counts = np.unique(trials["trial_id"].to_numpy(), return_counts=True)
-    if (counts > 1).any():
+    if pc.count_distinct(trials["trial_id"]).as_py() < len(trials):
+        counts = pc.value_counts(trials["trial_id"])
+        twice = counts.filter(pc.greater(counts.field("counts"), 1))[0].as_py()
         raise RunError(
-            f"trial_id in {name} must be unique, got {ids[counts > 1][0]!r} "
-            f"{counts.max()} times; copy the file again from where the sweep wrote it"
+            f"trial_id in {name} must be unique, got {twice['values']!r} "
+            f"{twice['counts']} times; copy the file again from where the sweep wrote it"
         )
 
 

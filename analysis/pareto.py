@@ -16,6 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.records import Objective
 
+Losses = NDArray[np.float64]
+"""[num_trials, num_objectives]; lower is better."""
+
 
 def losses(
     columns: pa.Table | Mapping[str, ArrayLike], objectives: Sequence[Objective]

@@ -135,14 +135,14 @@ def _draw_panels(
     if num_objectives == 1:
         return [_draw_strip(panels[0], ranking)], [np.zeros((0, 2))]
     if num_objectives <= 3:
-        roles = [_roles(ranking.objectives)]
+        roles = [pareto_roles(ranking.objectives)]
     else:
         roles = [(index, 0, None) for index in range(1, num_objectives)]
     drawn = [_draw_scatter(axes, ranking, *role) for axes, role in zip(panels, roles, strict=True)]
     return [points for points, _ in drawn], [line for _, line in drawn]
 
 
-def _roles(objectives: Sequence[Objective]) -> tuple[int, int, int | None]:
+def pareto_roles(objectives: Sequence[Objective]) -> tuple[int, int, int | None]:
     """Return which objective goes to x, to y and to colour: what is spent, then what is gained."""
     indices = range(len(objectives))
     spent = [i for i in indices if objectives[i].direction == "min"]

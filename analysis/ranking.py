@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,16 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from analysis.choice import knee_index
+from analysis.configs import read_config
+from analysis.constraints import Rule, parse_constraints
 from analysis.hypervolume import hypervolume, reference_point
 from analysis.load import Run, RunError
 from analysis.pareto import losses, nondominated_ranks
-from analysis.records import RANKED_STATUSES, TRIALS_FILE, Objective
+from analysis.records import RANKED_STATUSES, Objective, numeric_columns
 from analysis.serving import serving_words
-
-KNEE_DEFINITION = (
-    "the member of the front closest (Euclidean) to the ideal point, after each objective is "
-    "scaled to 0..1 over the front"
-)
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,7 @@ def rank_trials(
     run: Run,
     objectives: Sequence[Objective] | None = None,
     reference: Sequence[float] | None = None,
+    where: str | None = None,
 ) -> Ranking:
     """Return every trial of the run ranked, or the reason why it is not.
 
@@ -101,21 +99,21 @@ def rank_trials(
         objectives: columns of `trials.parquet`; None for those the sweep was run with.
         reference: the hypervolume's reference point, in the objectives' own units and order;
             None for `hypervolume.reference_point` of the ranked trials.
+        where: limits that a trial must meet to be ranked, as `analysis.constraints` reads them.
 
     Returns:
         The ranking; without rows, reference and hypervolume if no trial can be ranked.
 
     Raises:
         RunError: if the run names no valid objectives, or a config is no JSON object.
-        ValueError: if there is no objective, or a member of the front does not dominate the
-            reference.
+        ValueError: if there is no objective, a member of the front does not dominate the
+            reference, or `where` can't be read.
     """
     chosen = tuple(objectives) if objectives is not None else run_objectives(run)
-    loss = losses(run.trials, chosen)
-    is_finite = np.isfinite(loss)
-    is_live = pc.is_in(run.trials["status"], value_set=pa.array(RANKED_STATUSES)).to_numpy()
-    kept = np.flatnonzero(is_live & is_finite.all(axis=1))
-    loss = loss[kept]
+    rule = None if where is None else parse_constraints(where, numeric_columns(run.trials.schema))
+    rankable = rankable_rows(run, chosen)
+    kept = rankable if rule is None else rankable[rule.holds(run.trials)[rankable]]
+    loss = losses(run.trials, chosen)[kept]
     point = None if not len(kept) else _reference(loss, chosen, reference)
     return Ranking(
         name=str(run.spec.get("name", "unnamed run")),
@@ -124,12 +122,24 @@ def rank_trials(
         sweep_status=str(run.spec.get("status", "unknown")),
         objectives=chosen,
         rows=_ranked_rows(run.trials.take(pa.array(kept)), loss, chosen),
-        unranked=_unranked_rows(run.trials, chosen, np.setdiff1d(np.arange(len(is_live)), kept)),
+        unranked=_unranked_rows(run.trials, chosen, kept, rule),
         status_counts=dict(Counter(run.trials["status"].to_pylist())),
-        reference=None if point is None else tuple((_signs(chosen) * point).tolist()),
+        reference=None if point is None else in_own_units(point, chosen),
         is_reference_given=reference is not None,
         hypervolume=None if point is None else hypervolume(loss, point),
     )
+
+
+def rankable_rows(run: Run, objectives: Sequence[Objective]) -> NDArray[np.int64]:
+    """Return the rows of the trials that can be ranked: see `rank_trials`."""
+    is_live = pc.is_in(run.trials["status"], value_set=pa.array(RANKED_STATUSES)).to_numpy()
+    is_finite = np.isfinite(losses(run.trials, objectives)).all(axis=1)
+    return np.flatnonzero(is_live & is_finite)
+
+
+def in_own_units(losses: NDArray[np.float64], objectives: Sequence[Objective]) -> tuple[float, ...]:
+    """Return a point given as losses in the objectives' own units and directions."""
+    return tuple((_signs(objectives) * losses + 0.0).tolist())
 
 
 def run_objectives(run: Run) -> tuple[Objective, ...]:
@@ -157,18 +167,6 @@ def dataset_label(run: Run) -> str:
     name = str(known.get("name") or "data set not recorded")
     note = known.get("note")
     return f"{name} ({note})" if note else name
-
-
-def knee_index(front_losses: NDArray[np.float64]) -> int:
-    """Return the row of the knee; see `rank_trials` for what a knee is.
-
-    Args:
-        front_losses: [num_front >= 1, num_objectives]; lower is better; finite.
-    """
-    ideal = front_losses.min(axis=0)
-    span = front_losses.max(axis=0) - ideal
-    scaled = (front_losses - ideal) / np.where(span > 0, span, 1.0)
-    return int(np.argmin(np.linalg.norm(scaled, axis=1)))
 
 
 def _signs(objectives: Sequence[Objective]) -> NDArray[np.float64]:
@@ -225,7 +223,7 @@ def _ranked_rows(
             is_front=rank == 0,
             is_knee=index == knee,
             values=tuple(values[index]),
-            config=_config(trial_id, config),
+            config=read_config(trial_id, config),
             checkpoint=checkpoint,
             reproduce=reproduce,
         )
@@ -235,25 +233,15 @@ def _ranked_rows(
     )
 
 
-def _config(trial_id: str, text: str) -> dict[str, Any]:
-    try:
-        config = json.loads(text)
-    except json.JSONDecodeError:
-        config = None
-    if not isinstance(config, dict):
-        raise RunError(
-            f"config of trial {trial_id} in {TRIALS_FILE} must be a JSON object, got {text!r}; "
-            "copy the file again from where the sweep wrote it"
-        )
-    return config
-
-
 def _unranked_rows(
-    trials: pa.Table, objectives: Sequence[Objective], rows: NDArray[np.int64]
+    trials: pa.Table, objectives: Sequence[Objective], kept: NDArray[np.int64], rule: Rule | None
 ) -> tuple[UnrankedTrial, ...]:
     """Return the trials that could not be ranked, with the first reason that holds."""
+    rows = np.setdiff1d(np.arange(len(trials)), kept)
+    columns = ["trial_id", "status", "reason", "latency_status"]
+    columns += [o.column for o in objectives if o.column not in columns]
     unranked = []
-    for trial in trials.take(pa.array(rows)).to_pylist():
+    for trial in trials.take(pa.array(rows)).select(columns).to_pylist():
         if trial["status"] not in RANKED_STATUSES:
             why = trial["status"] + (f": {trial['reason']}" if trial["reason"] else "")
         else:
@@ -263,7 +251,7 @@ def _unranked_rows(
                 for column, value in values.items()
                 if value is None or not np.isfinite(value)
             )
-        unranked.append(UnrankedTrial(trial["trial_id"], trial["status"], why))
+        unranked.append(UnrankedTrial(trial["trial_id"], trial["status"], why or f"not {rule}"))
     return tuple(unranked)
 
 

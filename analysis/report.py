@@ -1,7 +1,9 @@
-"""Reports on a run folder: `python -m analysis.report RUN`.
+"""Reports on run folders: `python -m analysis.report RUN [RUN ...]`.
 
-Prints the ranking and writes `report/front.csv` and `report/front.png` into the run folder, and
-`report/finalists.png` and `report/attributions.png` where finalists met the test part.
+Prints the ranking and writes `report/report.html`, `report/front.csv` and `report/front.png` into
+the run folder, and `report/finalists.png` and `report/attributions.png` where finalists met the
+test part. Of several runs that is done for each, and then `report/comparison.html` of all of them
+is written into the first.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import csv
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,13 +23,17 @@ from rich.text import Text
 from analysis.attribution_plot import plot_attributions
 from analysis.finalists import TEST_COLUMNS, Finalist, gather_finalists
 from analysis.labels import printable
-from analysis.load import load_run, open_folder
+from analysis.load import load_run, load_runs, open_folder
+from analysis.page.document import render_page, tell_story
 from analysis.plots import plot_front
+from analysis.pool import pool_runs, run_labels
 from analysis.ranking import Ranking, rank_trials
 from analysis.records import REPORT_FOLDER, Objective
 from analysis.robustness_plot import plot_robustness
 from analysis.summary import print_summary
 
+PAGE = "report.html"
+COMPARISON_PAGE = "comparison.html"
 FRONT_CSV = "front.csv"
 FRONT_PICTURE = "front.png"
 ROBUSTNESS_PICTURE = "finalists.png"
@@ -44,6 +50,7 @@ def write_report(
     *,
     objectives: Sequence[Objective] | None = None,
     reference: Sequence[float] | None = None,
+    where: str | None = None,
 ) -> Ranking | None:
     """Print the run's ranking and write its table and pictures into the run folder.
 
@@ -55,30 +62,76 @@ def write_report(
         objectives: None for those the sweep was run with.
         reference: the hypervolume's reference point, in the objectives' own units and order;
             None for one made from the ranked trials.
+        where: limits that a trial must meet to be ranked, as `analysis.constraints` reads them.
 
     Returns:
-        The ranking; None if no trial can be ranked, and then no file is written.
+        The ranking; None if no trial can be ranked, and then only the page is written.
 
     Raises:
         RunError: if the run folder cannot be read.
-        ValueError: if the reference does not fit the objectives or the front.
+        ValueError: if the reference does not fit the objectives or the front, or `where` can't be
+            read.
         OSError: if the report cannot be written.
     """
     run = load_run(path)
-    ranking = rank_trials(run, objectives, reference)
+    ranking = rank_trials(run, objectives, reference, where)
     finalists = gather_finalists(run)
     print_summary(run, ranking, finalists, console)
-    if not ranking.rows:
-        return None
+    files = dict(_files(ranking, finalists)) if ranking.rows else {}
+    story = tell_story(run, {ranking.name: run}, ranking, finalists)
+    files = {PAGE: render_page(story, _attributions(files)).encode(), **files}
+    _write(path, files, console)
+    return ranking if ranking.rows else None
+
+
+def write_comparison(
+    paths: Sequence[str | Path],
+    console: Console,
+    *,
+    objectives: Sequence[Objective] | None = None,
+    where: str | None = None,
+) -> Ranking | None:
+    """Write a page on several runs together into the first one's folder.
+
+    Args:
+        paths: two or more run folders, of the same data and objectives.
+        console: where to print.
+        objectives: None for those that the sweeps were run with.
+        where: as for `write_report`.
+
+    Returns:
+        The ranking of all runs' trials; None if none can be ranked.
+
+    Raises:
+        RunError: if a run folder can't be read, or the runs can't be ranked together.
+        ValueError: if `where` can't be read.
+        OSError: if the page cannot be written.
+    """
+    runs = load_runs(paths)
+    pooled = pool_runs(runs)
+    ranking = rank_trials(pooled, objectives, where=where)
+    parts = dict(zip(run_labels(runs), runs, strict=True))
+    story = tell_story(pooled, parts, ranking, gather_finalists(pooled))
+    _write(paths[0], {COMPARISON_PAGE: render_page(story, {}).encode()}, console)
+    return ranking if ranking.rows else None
+
+
+def _write(path: str | Path, files: Mapping[str, bytes], console: Console) -> None:
+    """Write files into a run's report folder and name them."""
     filesystem, folder = open_folder(path)
     filesystem.create_dir(f"{folder}/{REPORT_FOLDER}")
     console.print()
-    for name, content in _files(ranking, finalists):
+    for name, content in files.items():
         target = f"{folder}/{REPORT_FOLDER}/{name}"
         with filesystem.open_output_stream(target) as stream:
             stream.write(content)
         console.print(Text(f"Wrote {printable(target)}"), soft_wrap=True)
-    return ranking
+
+
+def _attributions(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the picture that the page shows, by its heading."""
+    known = files.get(ATTRIBUTIONS_PICTURE)
+    return {} if known is None else {"What the finalists look at": known}
 
 
 def _files(ranking: Ranking, finalists: Sequence[Finalist]) -> Iterator[tuple[str, bytes]]:
@@ -139,9 +192,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="python -m analysis.report",
-        description="Rank the trials of a run folder, print them and write report/.",
+        description="Rank the trials of run folders, print them and write report/.",
     )
-    parser.add_argument("run", metavar="RUN", help="run folder: a path or a URI such as s3://...")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="run folder: a path or a URI such as s3://...; several are compared too",
+    )
     parser.add_argument(
         "--objectives",
         nargs="+",
@@ -156,17 +214,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="reference point of the hypervolume, one value an objective in its own unit "
         "(default: a little worse than the worst ranked trial)",
     )
+    parser.add_argument(
+        "--where",
+        metavar="LIMITS",
+        help="limits that a trial must meet to be ranked, such as "
+        "'latency_ms < 5 and val_accuracy >= 0.9'",
+    )
     given = parser.parse_args(argv)
     try:
         objectives = given.objectives and [Objective.parse(text) for text in given.objectives]
-        ranking = write_report(
-            given.run, Console(), objectives=objectives, reference=given.reference
-        )
+        asked = {"objectives": objectives, "where": given.where}
+        if len(given.runs) > 1:
+            pool_runs(load_runs(given.runs))  # what can't be compared is said before all else
+        rankings = [
+            write_report(path, Console(), reference=given.reference, **asked) for path in given.runs
+        ]
+        if len(given.runs) > 1:
+            write_comparison(given.runs, Console(), **asked)
     except (ValueError, OSError) as error:
         message = Text(f"error: {printable(str(error))}", style="red")
         Console(stderr=True).print(message, soft_wrap=True)
         return EXIT_BAD_INPUT
-    return EXIT_OK if ranking else EXIT_NOTHING_RANKED
+    return EXIT_OK if any(rankings) else EXIT_NOTHING_RANKED
 
 
 if __name__ == "__main__":

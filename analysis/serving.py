@@ -62,6 +62,14 @@ class Shipped:
             and self.agreement_fraction >= MIN_AGREEMENT_FRACTION - _ROUNDING
         )
 
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """What speaks against shipping it; what is merely not known does not."""
+        if self.status == "failed":
+            return ("failed",)
+        against = [] if self.is_accepted in (True, None) else [f"not in {self.precision}"]
+        return tuple(against + (["misses the SLO"] if self.slo == "misses" else []))
+
 
 @dataclass(frozen=True)
 class ServingReport:

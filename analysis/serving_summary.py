@@ -130,9 +130,7 @@ def _verdict(one: Shipped) -> str:
     """Return whether a finalist may be shipped, or what speaks against it."""
     if one.status == "failed":
         return "no: failed"
-    against = [] if one.is_accepted in (True, None) else [f"not in {one.precision}"]
-    against += [f"{one.slo} the SLO"] if one.slo == "misses" else []
-    against += ["SLO undecided"] if one.slo == "undecided" else []
-    if against:
-        return ", ".join(against)
+    doubts = [*one.objections, *(["SLO undecided"] if one.slo == "undecided" else [])]
+    if doubts:
+        return ", ".join(doubts)
     return "accuracy unknown" if one.is_accepted is None else "yes"

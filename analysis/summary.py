@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.choice import KNEE_DEFINITIONS
+from analysis.configs import differing_keys
 from analysis.finalists import Finalist, num_robustness_samples
 from analysis.hypervolume import REFERENCE_RULE
 from analysis.labels import (
@@ -21,7 +23,7 @@ from analysis.labels import (
 )
 from analysis.ledger import sum_ledger
 from analysis.load import Run
-from analysis.ranking import KNEE_DEFINITION, RankedTrial, Ranking
+from analysis.ranking import RankedTrial, Ranking
 from analysis.records import LEDGER_KINDS, Objective
 from analysis.serving import gather_serving
 from analysis.serving_summary import print_latency_notes, print_shipped
@@ -57,22 +59,6 @@ def print_summary(
         _print_finalists(finalists, console)
     print_shipped(serving, console)
     _print_ledger(run, console)
-
-
-def differing_keys(configs: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the keys whose values are not the same in all configs, in order of appearance.
-
-    Example:
-        >>> differing_keys([{"width": 8, "depth": 2}, {"width": 16, "depth": 2}])
-        ['width']
-    """
-    keys = dict.fromkeys(key for config in configs for key in config)
-    first = configs[0] if configs else {}
-    return [
-        key
-        for key in keys
-        if any(config.get(key) != first.get(key) or key not in config for config in configs)
-    ]
 
 
 def _print_head(run: Run, ranking: Ranking, console: Console) -> None:
@@ -174,7 +160,7 @@ def _print_members(ranking: Ranking, console: Console) -> None:
     assert knee is not None
     say(console, f"Knee: trial {knee.trial_id}", style="bold")
     say(console, f"  {format_values(ranking.objectives, knee.values)}")
-    say(console, f"  knee: {KNEE_DEFINITION}")
+    say(console, f"  knee: {KNEE_DEFINITIONS['ideal']}")
     console.print()
     say(console, f"Front: {len(front):,} trials that nothing dominates", style="bold")
     shown = [row for row in front[:MAX_ROWS] if row is not knee]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from fake_run import fake_trial, write_run
 
+from analysis.choice import knee_index
 from analysis.load import RunError, load_run
-from analysis.ranking import knee_index, rank_trials
+from analysis.ranking import rank_trials
 from analysis.records import RANKED_STATUSES, TRIAL_STATUSES, Objective
 
 ACCURACY = Objective("val_accuracy", "max")
@@ -165,3 +166,14 @@ def test_input_is_not_changed(run):
     before = run.trials.to_pylist()
     rank_trials(run)
     assert run.trials.to_pylist() == before
+
+
+def test_limits_decide_who_is_ranked(run):
+    ranking = rank_trials(run, where="latency_p50_ms < 4 and val_accuracy > 0.6")
+    assert [row.trial_id for row in ranking.rows] == ["middle", "fast"]
+    assert {trial.trial_id: trial.why for trial in ranking.unranked}["slow"] == (
+        "not latency_p50_ms < 4 and val_accuracy > 0.6"
+    )
+    assert rank_trials(run, where="latency_p50_ms < 0").rows == ()
+    with pytest.raises(ValueError, match="must name numeric columns, got 'speed'"):
+        rank_trials(run, where="speed < 1")

@@ -15,8 +15,9 @@ from fake_run import (
 from rich.console import Console
 
 from analysis import report
+from analysis.configs import differing_keys
 from analysis.load import RunError
-from analysis.summary import MAX_ROWS, differing_keys
+from analysis.summary import MAX_ROWS
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
@@ -328,7 +329,7 @@ def test_nothing_ranked_prints_why_and_exits_1(tmp_path, capsys, trials):
     text = capsys.readouterr().out
     assert "No trial can be ranked." in text
     assert not trials or "1 x failed: [oom] (such as a)" in text
-    assert not (folder / "report").exists()
+    assert [path.name for path in (folder / "report").iterdir()] == ["report.html"]
 
 
 def test_report_folder_that_cannot_be_written(folder, capsys):
@@ -346,3 +347,33 @@ def test_differing_keys_include_absent_ones():
     assert differing_keys([{"a": 1, "b": None}, {"a": 1}]) == ["b"]
     assert differing_keys([{"a": 1}, {"a": 1, "c": 2}, {"a": 3}]) == ["a", "c"]
     assert differing_keys([]) == []
+
+
+def test_several_runs_are_reported_each_and_together(tmp_path, capsys):
+    folders = [
+        write_run(tmp_path / name, [fake_trial("t", val_accuracy=accuracy)])
+        for name, accuracy in (("first", 0.5), ("second", 0.9))
+    ]
+    assert report.main(list(map(str, folders))) == report.EXIT_OK
+    for folder in folders:
+        assert (folder / "report" / "report.html").is_file()
+    page = (folders[0] / "report" / "comparison.html").read_text()
+    assert '<p id="pick" class="pick">second/t</p>' in page
+    assert not (folders[1] / "report" / "comparison.html").exists()
+    assert "comparison.html" in capsys.readouterr().out
+
+
+def test_runs_that_cannot_be_compared_are_one_line_before_anything_is_written(tmp_path, capsys):
+    first = write_run(tmp_path / "first", [fake_trial("t")])
+    second = write_run(tmp_path / "second", [fake_trial("t")], sweep={"objectives": ["epoch:min"]})
+    assert report.main([str(first), str(second)]) == report.EXIT_BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "objectives of runs that are ranked together must be the same" in line
+    assert not (first / "report").exists()
+
+
+def test_limits_are_an_option(folder, capsys):
+    assert report.main([str(folder), "--where", "latency_p50_ms < 2.5"]) == report.EXIT_OK
+    assert "not latency_p50_ms < 2.5 (such as trial_002)" in capsys.readouterr().out
+    assert report.main([str(folder), "--where", "speed < 2"]) == report.EXIT_BAD_INPUT
+    assert "constraints must name numeric columns" in capsys.readouterr().err

@@ -1,0 +1,153 @@
+"use strict";
+// The rule of analysis/decision.py once more, so that limits can be moved here.
+
+function asLoss(scale, value) {
+  return scale.direction === "max" ? -value : value;
+}
+
+function leftTrials(data) {
+  const { limited, objection } = data.trials;
+  const left = [];
+  for (let row = 0; row < limited.length; row++) {
+    if (objection[row] !== null) continue;
+    const met = data.bounds.every((bound, index) => {
+      if (bound.value === null) return true;
+      const value = limited[row][index];
+      return value !== null && asLoss(bound, value) <= asLoss(bound, bound.value);
+    });
+    if (met) left.push(row);
+  }
+  return left;
+}
+
+function dominates(a, b) {
+  let isBetter = false;
+  for (let i = 0; i < a.length; i++) {
+    if (a[i] > b[i]) return false;
+    if (a[i] < b[i]) isBetter = true;
+  }
+  return isBetter;
+}
+
+function frontOf(rows, losses) {
+  // What is sorted so is never dominated by one that comes later.
+  const order = [...rows].sort((a, b) => {
+    for (let i = 0; i < losses[a].length; i++) {
+      if (losses[a][i] !== losses[b][i]) return losses[a][i] - losses[b][i];
+    }
+    return a - b;
+  });
+  const front = [];
+  for (const row of order) {
+    if (!front.some((member) => dominates(losses[member], losses[row]))) front.push(row);
+  }
+  return front.sort((a, b) => a - b);
+}
+
+function idealDistances(front, losses) {
+  const count = losses[front[0]].length;
+  const low = Array(count).fill(Infinity);
+  const high = Array(count).fill(-Infinity);
+  for (const row of front) {
+    losses[row].forEach((value, i) => {
+      low[i] = Math.min(low[i], value);
+      high[i] = Math.max(high[i], value);
+    });
+  }
+  return front.map((row) =>
+    Math.sqrt(
+      losses[row].reduce((sum, value, i) => {
+        const scaled = (value - low[i]) / (high[i] > low[i] ? high[i] - low[i] : 1);
+        return sum + scaled * scaled;
+      }, 0),
+    ),
+  );
+}
+
+function decide(data) {
+  const left = leftTrials(data);
+  if (!left.length) return { pick: null, runnersUp: [], front: [], left };
+  const front = frontOf(left, data.losses);
+  const distances = idealDistances(front, data.losses);
+  const order = front.map((_, i) => i).sort((a, b) => distances[a] - distances[b] || a - b);
+  const sorted = order.map((i) => front[i]);
+  return { pick: sorted[0], runnersUp: sorted.slice(1), front, left };
+}
+
+function listed(parts) {
+  return parts.length < 2
+    ? parts.join("")
+    : `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`;
+}
+
+function whyText(data, decision) {
+  const { values, id } = data.trials;
+  const number = (count) => count.toLocaleString("en-US");
+  const [left, count] = [decision.left.length, decision.front.length];
+  const are = left === id.length ? "are ranked" : "are left by the limits";
+  const words = listed(data.objectives.map((objective) => lower(objective.words)));
+  const best = count === 1 ? "which is the best in" : "and this one is the best balance of";
+  const text =
+    `${number(left)} of ${number(data.num_trials)} trials ${are}; nothing ` +
+    `dominates ${number(count)} of them, ${best} ${words}.`;
+  const against = [];
+  data.objectives.forEach((objective, i) => {
+    const best = decision.front.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));
+    if (data.losses[best][i] < data.losses[decision.pick][i]) {
+      const amount = gap(objective, values[decision.pick][i] - values[best][i]);
+      against.push(`${amount} of ${lower(objective.words)} against ${id[best]}`);
+    }
+  });
+  return against.length ? `${text} It gives up ${listed(against)}.` : text;
+}
+
+function tiles(data, row) {
+  return data.bounds.flatMap((bound, index) => {
+    const value = data.trials.limited[row][index];
+    if (value === null) return [];
+    const tile = element("div", { class: "tile" });
+    for (const [kind, text] of [
+      ["name", lower(bound.words)], ["figure", formatValue(bound, value)],
+      ["unit", unitOf(bound)], ["margin", margin(bound, value)],
+    ]) tile.append(element("span", { class: kind }, text));
+    return [tile];
+  });
+}
+
+function showDecision(data, decision) {
+  const { id, values } = data.trials;
+  const section = byId("decision");
+  const lead = section.querySelector(".lead");
+  if (!byId("pick")) return; // nothing could be recommended when the page was written
+  const shown = ["pick-values", "pick-notes", "runners", "runners-heading"];
+  shown.forEach((key) => (byId(key).hidden = decision.pick === null));
+  section.querySelector(".command").hidden = decision.pick === null;
+  if (lead) lead.remove();
+  if (decision.pick === null) {
+    byId("pick").textContent = "none";
+    byId("pick-why").textContent = "No trial meets all limits: move one back.";
+    return;
+  }
+  const pick = decision.pick;
+  const detail = data.details[pick];
+  byId("pick").textContent = id[pick];
+  byId("pick-why").textContent = whyText(data, decision);
+  byId("pick-values").replaceChildren(...tiles(data, pick));
+  section.querySelector(".command code").textContent = detail
+    ? detail.command || "no command recorded"
+    : "its command stands in report/front.csv";
+  const notes = detail ? detail.notes : [];
+  byId("pick-notes").replaceChildren(
+    ...notes.map(([tone, text]) => element("li", { class: tone }, text)),
+  );
+  byId("runners").replaceChildren(
+    ...decision.runnersUp.slice(0, 5).map((row) => {
+      const gaps = data.objectives.map((objective, i) => {
+        const far = gap(objective, values[row][i] - values[pick][i]);
+        return `${lower(objective.words)} ${withUnit(objective, values[row][i])} (${far})`;
+      });
+      return element("li", {}, element("b", {}, id[row]), `: ${gaps.join(", ")}`);
+    }),
+  );
+  byId("runners-heading").hidden = decision.runnersUp.length === 0;
+}

@@ -1,0 +1,151 @@
+"""The page's first words: what to ship, why, how sure one can be, and how to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.choice import KNEE_DEFINITIONS
+from analysis.evidence import Note
+from analysis.labels import format_value, format_with_unit, unit_of, words_of
+from analysis.page.content import Story
+from analysis.page.markup import Markup, command, section, tag
+from analysis.ranking import RankedTrial, Ranking
+from analysis.records import Objective
+
+MAX_RUNNERS_UP = 5
+
+
+def decision_section(story: Story) -> Markup:
+    """Return the recommendation; scripts fill it anew when limits are moved."""
+    decision, ranking = story.decision, story.ranking
+    pick = decision.pick
+    if pick is None:
+        heading = "No model can be recommended"
+        return section(heading, tag("p", no_pick_reason(story), class_="lead"), key="decision")
+    others = decision.runners_up[:MAX_RUNNERS_UP]
+    return section(
+        "Recommended model",
+        tag("p", pick.trial_id, id="pick", class_="pick"),
+        tag("div", _tiles(story, pick), id="pick-values", class_="tiles"),
+        tag("p", reason(story, pick), id="pick-why"),
+        command(pick.reproduce or "no command recorded"),
+        tag("h3", "How sure that is"),
+        tag("ul", note_items(story.evidence.notes(pick)), id="pick-notes", class_="notes"),
+        tag("h3", "Runners-up", id="runners-heading", hidden=not others),
+        tag("ul", [_runner_up(ranking, row, pick) for row in others], id="runners"),
+        tag(
+            "p",
+            f"Rule: {KNEE_DEFINITIONS['ideal']}, among the trials that meet all limits and that "
+            "nothing measured after the search speaks against.",
+            class_="quiet",
+        ),
+        key="decision",
+    )
+
+
+def no_pick_reason(story: Story) -> str:
+    """Return why no trial is recommended."""
+    num_trials = len(story.run.trials)
+    if not num_trials:
+        return "The run has no trials yet."
+    if not story.ranking.rows:
+        counts = ", ".join(f"{n:,} {status}" for status, n in story.ranking.status_counts.items())
+        return f"None of the {num_trials:,} trials can be ranked ({counts}); the reasons are below."
+    return (
+        f"None of the {len(story.ranking.rows):,} ranked trials meets the limits without an "
+        "objection found after the search."
+    )
+
+
+def reason(story: Story, pick: RankedTrial) -> str:
+    """Return why the pick is recommended, and what it gives up for that."""
+    num_left, num_front = story.decision.num_left, 1 + len(story.decision.runners_up)
+    are = "are ranked" if num_left == len(story.ranking.rows) else "are left by the limits"
+    text = (
+        f"{num_left:,} of {len(story.run.trials):,} trials {are}; nothing "
+        f"dominates {num_front:,} of them, and this one is the best balance of "
+        f"{_listed([words_of(o.column) for o in story.ranking.objectives])}."
+    )
+    if num_front == 1:
+        return text.replace("and this one is the best balance of", "which is the best in")
+    against = []
+    members = (pick, *story.decision.runners_up)
+    for index, objective in enumerate(story.ranking.objectives):
+        best = min(members, key=lambda row: objective.loss(row.values[index]))
+        if objective.loss(best.values[index]) < objective.loss(pick.values[index]):
+            gap = difference(objective, pick.values[index] - best.values[index])
+            against.append(f"{gap} of {words_of(objective.column)} against {best.trial_id}")
+    return text + (f" It gives up {_listed(against)}." if against else "")
+
+
+def difference(objective: Objective, value: float) -> str:
+    """Return a difference of two values with sign and unit; of fractions in points.
+
+    Example:
+        >>> difference(Objective("latency_ms", "min"), -1.5)
+        '-1.5 ms'
+    """
+    if unit_of(objective.column) == "fraction":
+        return f"{100 * value:+.2f} points"
+    sign = "+" if value >= 0 else "-"
+    return f"{sign}{format_with_unit(objective.column, abs(value))}"
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+
+
+def _tiles(story: Story, pick: RankedTrial) -> Iterator[Markup]:
+    """Yield the pick's figures, with their margin to a limit."""
+    row = story.ranking.rows.index(pick)
+    for index, bound in enumerate(story.bounds):
+        column, value = bound.scale.column, float(story.values[row, index])
+        if value != value:
+            continue
+        yield tag(
+            "div",
+            tag("span", words_of(column), class_="name"),
+            tag("span", format_value(column, value), class_="figure"),
+            tag("span", _shown_unit(column), class_="unit"),
+            tag("span", margin(bound.scale, value, bound.value, is_slo=bound.is_slo),
+                class_="margin"),
+            class_="tile",
+        )  # fmt: skip
+
+
+def _shown_unit(column: str) -> str:
+    unit = unit_of(column)
+    return "" if unit in ("fraction", "bytes") else unit
+
+
+def margin(scale: Objective, value: float, limit: float | None, *, is_slo: bool) -> str:
+    """Return how far a value is from its limit, in the limit's own terms.
+
+    Example:
+        >>> margin(Objective("latency_ms", "min"), 4.0, 5.0, is_slo=True)
+        '20.0 % under the SLO of 5 ms'
+    """
+    if limit is None:
+        return ""
+    name = f"{'the SLO' if is_slo else 'the limit'} of {format_with_unit(scale.column, limit)}"
+    if unit_of(scale.column) == "fraction":
+        gap = f"{100 * abs(value - limit):.2f} points"
+    else:
+        gap = f"{100 * abs(value - limit) / abs(limit):.1f} %" if limit else f"{abs(value):.4g}"
+    if value == limit:
+        return f"at {name}"
+    return f"{gap} {'under' if value < limit else 'over'} {name}"
+
+
+def note_items(notes: list[Note]) -> list[Markup]:
+    """Return sentences on how sure one can be, as items of a list."""
+    return [tag("li", note.text, class_=note.tone) for note in notes]
+
+
+def _runner_up(ranking: Ranking, row: RankedTrial, pick: RankedTrial) -> Markup:
+    gaps = [
+        f"{words_of(o.column)} {format_with_unit(o.column, row.values[i])} "
+        f"({difference(o, row.values[i] - pick.values[i])})"
+        for i, o in enumerate(ranking.objectives)
+    ]
+    return tag("li", tag("b", row.trial_id), f": {', '.join(gaps)}")
