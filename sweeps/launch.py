@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,8 @@ from analysis.records import (
     ROBUSTNESS_SCHEMA,
     SWEEP_FILE,
 )
-from sweeps.checkpoint_keeper import CheckpointKeeper
+from sweeps.checkpoint_keeper import CheckpointKeeper, Quota
+from sweeps.checkpoint_quota import BYTES_PER_GB
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.compression import prune_finalists
 from sweeps.draw import tell_refusals
@@ -35,6 +36,7 @@ from sweeps.finalists import (
     examine_finalists,
     robustness_rows,
 )
+from sweeps.front import front
 from sweeps.gangs import hold_gangs
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
@@ -143,13 +145,14 @@ def _run(
         desk = stack.enter_context(
             hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage, sweep.spending.budget)
         )
-        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials)
-        keeper = CheckpointKeeper()
+        tell = _teller(shown)
+        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials, tell)
+        keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
             try:
-                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop)
+                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop, tell)
             finally:
                 progress.stop()
             if not stop.is_set():
@@ -168,6 +171,25 @@ def _run(
         shown.print(f"budget spent: {words}; {watch.spent}", highlight=False, soft_wrap=True)
     _measure_finalists(sweep, finalists, shown, stop)  # no gang takes its cores any more
     return sweep.spending.describe(account, list(recorder.trials.values()))
+
+
+def _teller(shown: Console) -> Callable[[str], None]:
+    return lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _quota(
+    sweep: PreparedSweep, recorder: SweepRecorder, tell: Callable[[str], None]
+) -> Quota | None:
+    """Return what the checkpoints may take; None: what there is."""
+    quota_gb = sweep.plan.spec.checkpoint_quota_gb
+    if quota_gb is None:
+        return None
+    return Quota(
+        int(quota_gb * BYTES_PER_GB),
+        lambda: {t.trial_id for t in front(recorder.trials.values(), sweep.plan.objectives)},
+        recorder.forget_checkpoint,
+        tell,
+    )
 
 
 def _progress(
@@ -197,6 +219,7 @@ def _search(
     desk: ray.actor.ActorHandle,
     scratch: str,
     stop: threading.Event,
+    tell: Callable[[str], None],
 ) -> None:
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
@@ -205,11 +228,13 @@ def _search(
     callback = SweepCallback(
         recorder,
         keeper,
+        storage=sweep.storage,
         donor_checkpoints=getattr(scheduler, "donor_checkpoints", set),
         release=desk.release_trial.remote,
         num_epochs=plan.num_epochs,
         scheduler_name=plan.spec.scheduler,
         denial=watch.denial,
+        tell=tell,
     )
     settings = TrialSettings(
         desk,
@@ -322,7 +347,7 @@ def _measure_finalists(
             fraction,
             locate=sweep.folder.locate,
             is_stopping=stop.is_set,
-            tell=lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True),
+            tell=_teller(shown),
         )
     latencies.progress.show_on(shown)
     try:

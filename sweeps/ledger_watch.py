@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import ray
@@ -33,6 +33,7 @@ class LedgerWatch:
         spending: with the budget, if there is one.
         folder: where the ledger is written.
         trials: of the recorder; read only.
+        tell: hears what workers say that the user shall know at once.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class LedgerWatch:
         spending: Spending,
         folder: RunFolder,
         trials: Mapping[str, TrialRecord],
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.standing: Standing | None = None
         self.spent: str | None = None
@@ -48,6 +50,7 @@ class LedgerWatch:
         self._spending = spending
         self._folder = folder
         self._trials = trials
+        self._tell = tell
         self._spans: list[Span] = []
         self._written_s = time.monotonic()
         self._stopping = threading.Event()
@@ -92,6 +95,8 @@ class LedgerWatch:
         """Do what is due; return in how many seconds to look again."""
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
+        for line in ray.get(self._desk.take_notices.remote()):
+            self._tell(line)
         self._spending.look(list(self._trials.values()), standing)
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
             self._write()

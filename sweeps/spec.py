@@ -171,6 +171,9 @@ class SweepSpec:
     """Delete what lies in --out."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
+    checkpoint_quota_gb: float | None = None
+    """What all checkpoints may take [GB, of 10^9 bytes]; over it, those go first that no trial goes
+    on from and that are not of the front, the oldest first. None: what there is."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
@@ -178,7 +181,8 @@ class SweepSpec:
                      "latency_batch_size", "latency_threads"):  # fmt: skip
             require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
         for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour",
-                     "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours"):  # fmt: skip
+                     "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours",
+                     "checkpoint_quota_gb"):  # fmt: skip
             require(name, getattr(self, name), "> 0", lambda value: 0 < value < math.inf)
         if self.time_limit is not None:
             _seconds(self.time_limit)

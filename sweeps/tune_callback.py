@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from ray import cloudpickle
-from ray.tune import Callback, Stopper
+from ray.tune import Callback, Checkpoint, Stopper
 from ray.tune.experiment import Trial
 
 from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.recorder import SweepRecorder
+from trainables.checkpoint_store import checkpoint_key, previous_checkpoint
 from trainables.epoch_result import unpack, without_packed
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -31,11 +33,13 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
     Args:
         recorder: hears of trials, results and ends.
         keeper: hears of checkpoints.
+        storage: folder or URI under which they lie.
         donor_checkpoints: returns the paths that the scheduler may still need.
         release: ends the lease of a trial that is over.
         num_epochs: of a full training; a trial that ends earlier was stopped.
         scheduler_name: for the reason of a stop.
         denial: returns why the budget denied a trial its next epoch; None if it did not.
+        tell: hears what the user shall know at once.
     """
 
     def __init__(
@@ -43,19 +47,23 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         recorder: SweepRecorder,
         keeper: CheckpointKeeper,
         *,
+        storage: str,
         donor_checkpoints: Callable[[], set[str]],
         release: Callable[[str], Any],
         num_epochs: int,
         scheduler_name: str,
         denial: Callable[[str], str | None] = lambda _: None,
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._recorder = recorder
         self._keeper = keeper
+        self._storage = storage
         self._donor_checkpoints = donor_checkpoints
         self._release = release
         self._num_epochs = num_epochs
         self._scheduler_name = scheduler_name
         self._denial = denial
+        self._tell = tell
         self._live: dict[str, Trial] = {}
         self._stopped_early: set[str] = set()
         self._synced_s = 0.0
@@ -73,11 +81,25 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         self._recorder.report(trial.trial_id, row)
         if row["is_stopped_early"]:
             self._stopped_early.add(trial.trial_id)
+        for line in row.get("went_back", ()):
+            self._tell(line)
         if result.get("checkpoint"):
-            needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
-            self._keeper.add(
-                trial.trial_id, result["checkpoint"], needed | self._donor_checkpoints()
-            )
+            self._keep(trial, result["checkpoint"], row.get("previous_checkpoint"))
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **_: Any
+    ) -> None:
+        """Enter a checkpoint that no result told of: of a trial that was paused in between."""
+        location = f"{self._storage}/{checkpoint_key(checkpoint.path)}"
+        if trial.trial_id in self._live and not self._keeper.knows(location):
+            previous = None
+            with contextlib.suppress(OSError):
+                previous = previous_checkpoint(location)
+            self._keep(trial, location, previous)
+
+    def _keep(self, trial: Trial, location: str, previous: str | None) -> None:
+        needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
+        self._keeper.add(trial.trial_id, location, needed | self._donor_checkpoints(), previous)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
@@ -105,6 +127,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         # Tune keeps the last result of every trial to the end.
         trial.run_metadata.last_result = without_packed(trial.run_metadata.last_result)
         self._live.pop(trial.trial_id, None)
+        self._keeper.end(trial.trial_id)
         self._release(trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:

@@ -43,6 +43,7 @@ FLAGS = {
     "storage": ("s3://bucket/x", "s3://bucket/x"),
     "overwrite": ("", True),
     "checkpoint_epochs": ("2", 2),
+    "checkpoint_quota_gb": ("0.5", 0.5),
     "space": ("augmentation optimizer", ("augmentation", "optimizer")),
     "sampler": ("grid", "grid"),
     "fix": ("optimizer=adamw dropout=0.1", ("optimizer=adamw", "dropout=0.1")),
