@@ -30,6 +30,7 @@ from analysis.records import (
     TRIAL_STATUSES,
     TRIALS_FILE,
     TRIALS_SCHEMA,
+    has_password,
     numeric_columns,
 )
 
@@ -67,9 +68,14 @@ def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of a local path or a URI, and the path inside it.
 
     Raises:
-        RunError: if pyarrow knows no such scheme or cannot reach it.
+        RunError: if pyarrow knows no such scheme or cannot reach it, or the URI holds a password.
     """
     text = str(path)
+    if has_password(text):
+        raise RunError(
+            "run folder must be a URI without credentials, got one with them; set them in the "
+            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     try:
         if "://" in text:
             filesystem, inner = fs.FileSystem.from_uri(text)

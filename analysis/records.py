@@ -285,6 +285,12 @@ LEDGER_SCHEMA = pa.schema(
 )
 
 
+def has_password(location: str) -> bool:
+    """Tell whether a URI holds one, as scheme://KEY:SECRET@host does: it must not be shown."""
+    user = location.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return ":" in user
+
+
 def numeric_columns(schema: pa.Schema) -> list[str]:
     """Return the names of the columns that hold numbers."""
     return [

@@ -140,8 +140,8 @@ def read_checkpoint(
 
 
 def _read_file(filesystem: pyarrow.fs.FileSystem, path: str) -> bytes:
-    with filesystem.open_input_stream(path) as stream:
-        content: bytes = stream.read()
+    with filesystem.open_input_file(path) as file:  # a stream would ask for it piece by piece
+        content: bytes = file.read()
     return content
 
 

@@ -212,3 +212,9 @@ def test_tables_of_finalists_that_are_no_tables(folder, name):
     (folder / name).write_bytes(b"PAR1")
     with pytest.raises(RunError, match=f"{name} must be a whole Parquet file"):
         load_run(folder)
+
+
+def test_a_password_in_a_uri_is_refused_and_not_repeated():
+    with pytest.raises(RunError, match="must be a URI without credentials") as caught:
+        load_run("s3://KEY:hunter2@bucket/runs/x")
+    assert "hunter2" not in str(caught.value)
