@@ -35,6 +35,8 @@ LEDGER_FILE = "ledger.parquet"
 TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
 REPORT_FOLDER = "report"
+MAX_NAME_LENGTH = 200
+"""Of a trial: it is that of a folder, too."""
 
 TrialStatus = Literal[
     "pending",  # waits for a gang
@@ -283,6 +285,12 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("cost_usd", pa.float64()),
     ]
 )
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether the name of a trial is a name and no path, and can be printed."""
+    is_path = "/" in name or "\\" in name or name in ("", ".", "..")
+    return not is_path and name.isprintable() and len(name) <= MAX_NAME_LENGTH
 
 
 def has_password(location: str) -> bool:

@@ -41,6 +41,7 @@ from sweeps.gangs import hold_gangs
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
+from sweeps.processes import describe_driver
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
@@ -110,6 +111,9 @@ def launch(spec: SweepSpec) -> int:
         with quiet(folder.log_path) as shown:
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
+            job = ray.get_runtime_context().get_job_id()
+            content["driver"] = {**describe_driver(cluster.scratch), "ray_job": job}
+            folder.write_json(SWEEP_FILE, content)
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
                 ending = _run(sweep, recorder, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
