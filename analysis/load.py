@@ -30,6 +30,8 @@ from analysis.records import (
     TRIAL_STATUSES,
     TRIALS_FILE,
     TRIALS_SCHEMA,
+    has_password,
+    is_plain_name,
     numeric_columns,
 )
 
@@ -67,9 +69,14 @@ def open_folder(path: str | Path) -> tuple[fs.FileSystem, str]:
     """Return the file system of a local path or a URI, and the path inside it.
 
     Raises:
-        RunError: if pyarrow knows no such scheme or cannot reach it.
+        RunError: if pyarrow knows no such scheme or cannot reach it, or the URI holds a password.
     """
     text = str(path)
+    if has_password(text):
+        raise RunError(
+            "run folder must be a URI without credentials, got one with them; set them in the "
+            "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+        )
     try:
         if "://" in text:
             filesystem, inner = fs.FileSystem.from_uri(text)
@@ -104,6 +111,7 @@ def load_run(path: str | Path) -> Run:
     read = functools.partial(_read_table, filesystem, is_older=is_older)
     trials = read(f"{folder}/{TRIALS_FILE}", TRIALS_SCHEMA)
     _check_trials(trials, f"{folder}/{TRIALS_FILE}")
+    _check_checkpoints(trials, spec, f"{folder}/{TRIALS_FILE}")
     has_epochs = bool(pc.any(pc.greater(trials["epoch"], 0)).as_py())
     has_latency = trials["latency_p50_ms"].null_count < len(trials)
     return Run(
@@ -278,6 +286,12 @@ def _check_trials(trials: pa.Table, name: str) -> None:
             f"status in {name} must be one of {', '.join(TRIAL_STATUSES)}, got {unknown[0]!r}; "
             "read this run with the version of paretune that wrote it"
         )
+    paths = [text for text in trials["trial_id"].to_pylist() if not is_plain_name(text)]
+    if paths:
+        raise RunError(
+            f"trial_id in {name} must be names and no paths, got {paths[0][:80]!r}; don't trust "
+            "this run folder"
+        )
     if pc.count_distinct(trials["trial_id"]).as_py() < len(trials):
         counts = pc.value_counts(trials["trial_id"])
         twice = counts.filter(pc.greater(counts.field("counts"), 1))[0].as_py()
@@ -285,6 +299,24 @@ def _check_trials(trials: pa.Table, name: str) -> None:
             f"trial_id in {name} must be unique, got {twice['values']!r} "
             f"{twice['counts']} times; copy the file again from where the sweep wrote it"
         )
+
+
+def _check_checkpoints(trials: pa.Table, spec: dict[str, Any], name: str) -> None:
+    """Refuse a checkpoint that lies neither in the run folder nor in the sweep's own storage."""
+    content = spec.get("spec")
+    storage = content.get("storage") if isinstance(content, dict) else None
+    for checkpoint in trials["checkpoint"].drop_null().to_pylist():
+        is_inside = "://" not in checkpoint and not checkpoint.startswith(("/", "\\"))
+        is_stored = isinstance(storage, str) and (
+            checkpoint.startswith(f"{storage.rstrip('/')}/")
+            if "://" in storage
+            else "://" not in checkpoint  # absolute here, perhaps relative to some folder there
+        )
+        if not (is_stored or is_inside) or ".." in checkpoint.split("/"):
+            raise RunError(
+                f"checkpoint in {name} must lie in the run folder or under --storage, got "
+                f"{checkpoint[:80]!r}; don't trust this run folder"
+            )
 
 
 def _one_line(error: BaseException) -> str:

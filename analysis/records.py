@@ -36,6 +36,8 @@ TENSORBOARD_FOLDER = "tensorboard"
 CHECKPOINTS_FOLDER = "checkpoints"
 JOURNAL_FOLDER = "journal"
 REPORT_FOLDER = "report"
+MAX_NAME_LENGTH = 200
+"""Of a trial: it is that of a folder, too."""
 
 TrialStatus = Literal[
     "pending",  # waits for a gang
@@ -284,6 +286,18 @@ LEDGER_SCHEMA = pa.schema(
         pa.field("cost_usd", pa.float64()),
     ]
 )
+
+
+def is_plain_name(name: str) -> bool:
+    """Tell whether the name of a trial is a name and no path, and can be printed."""
+    is_path = "/" in name or "\\" in name or name in ("", ".", "..")
+    return not is_path and name.isprintable() and len(name) <= MAX_NAME_LENGTH
+
+
+def has_password(location: str) -> bool:
+    """Tell whether a URI holds one, as scheme://KEY:SECRET@host does: it must not be shown."""
+    user = location.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    return ":" in user
 
 
 def numeric_columns(schema: pa.Schema) -> list[str]:

@@ -63,6 +63,10 @@ class Architectures:
             if isinstance(value, (int, float)) and not isinstance(value, bool)
         }
 
+    def weights_bytes(self, config: TrialConfig) -> int:
+        """Return the size of an architecture's weights on disk."""
+        return self._size(config)[1].weights_bytes
+
     def _latency_columns(self, config: TrialConfig) -> dict[str, Any]:
         """Return the latency of an architecture as `trials.parquet` has it.
 

@@ -83,6 +83,7 @@ def local_cluster(plan: GangPlan) -> Iterator[Cluster]:
             configure_logging=False,
             _temp_dir=folder,
         )
+        _protect_token()
         # Ray Train's helpers connect by address; another cluster on this host must not be taken.
         os.environ["RAY_ADDRESS"] = context.address_info["address"]
         yield Cluster(scratch=f"{folder}/scratch", is_local=True)
@@ -90,6 +91,17 @@ def local_cluster(plan: GangPlan) -> Iterator[Cluster]:
         os.environ.pop("RAY_ADDRESS", None)
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _protect_token() -> None:
+    """Let nobody else read the token that Ray asks for: whoever has it runs code on the cluster.
+
+    Ray turns token authentication on for a cluster of its own, and makes a token where there is
+    none, in a file that all users of the machine can read.
+    """
+    path = Path.home() / ".ray" / "auth_token"
+    with contextlib.suppress(OSError):  # none, or another user's
+        path.chmod(0o600)
 
 
 @contextlib.contextmanager

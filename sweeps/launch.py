@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,8 @@ from analysis.records import (
     ROBUSTNESS_SCHEMA,
     SWEEP_FILE,
 )
-from sweeps.checkpoint_keeper import CheckpointKeeper
+from sweeps.checkpoint_keeper import CheckpointKeeper, Quota
+from sweeps.checkpoint_quota import BYTES_PER_GB
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.compression import prune_finalists
 from sweeps.draw import tell_refusals
@@ -35,15 +36,17 @@ from sweeps.finalists import (
     examine_finalists,
     robustness_rows,
 )
+from sweeps.front import front
 from sweeps.gangs import hold_gangs
 from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
 from sweeps.past import Standstill
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
+from sweeps.processes import describe_driver
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
-from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
+from sweeps.recorder import OPEN, Pricing, SweepRecorder, TrialRecord
 from sweeps.resumption import parse_sweep, read_resumption
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.choose import make_scheduler
@@ -121,6 +124,9 @@ def launch(spec: SweepSpec) -> int:
         with quiet(folder.log_path) as shown:
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
+            job = ray.get_runtime_context().get_job_id()
+            content["driver"] = {**describe_driver(cluster.scratch), "ray_job": job}
+            folder.write_json(SWEEP_FILE, content)
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
                 ending = _run(sweep, recorder, journal, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
@@ -180,6 +186,7 @@ def _run(
                 first_lease=1 if sweep.past is None else sweep.past.first_lease,
             )
         )
+        tell = _teller(shown)
         watch = LedgerWatch(
             desk,
             sweep.spending,
@@ -187,14 +194,17 @@ def _run(
             recorder.trials,
             journal.append,
             () if sweep.past is None else sweep.past.spans,
+            tell,
         )
-        keeper = CheckpointKeeper()
+        keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
             try:
                 if recorder.open_trials():
-                    _search(sweep, recorder, journal, keeper, watch, desk, cluster.scratch, stop)
+                    _search(
+                        sweep, recorder, journal, keeper, watch, desk, cluster.scratch, stop, tell
+                    )
             finally:
                 progress.stop()
             if not stop.is_set():
@@ -213,6 +223,25 @@ def _run(
         shown.print(f"budget spent: {words}; {watch.spent}", highlight=False, soft_wrap=True)
     _measure_finalists(sweep, finalists, shown, stop)  # no gang takes its cores any more
     return sweep.spending.describe(account, list(recorder.trials.values()))
+
+
+def _teller(shown: Console) -> Callable[[str], None]:
+    return lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _quota(
+    sweep: PreparedSweep, recorder: SweepRecorder, tell: Callable[[str], None]
+) -> Quota | None:
+    """Return what the checkpoints may take; None: what there is."""
+    quota_gb = sweep.plan.spec.checkpoint_quota_gb
+    if quota_gb is None:
+        return None
+    return Quota(
+        int(quota_gb * BYTES_PER_GB),
+        lambda: {t.trial_id for t in front(recorder.trials.values(), sweep.plan.objectives)},
+        recorder.forget_checkpoint,
+        tell,
+    )
 
 
 def _progress(
@@ -243,6 +272,7 @@ def _search(
     desk: ray.actor.ActorHandle,
     scratch: str,
     stop: threading.Event,
+    tell: Callable[[str], None],
 ) -> None:
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
@@ -253,17 +283,24 @@ def _search(
     if sweep.past is not None:
         scheduler.replay(sweep.past.all_events)
         standstills = sweep.past.located(sweep.folder.locate)
-        keeper.adopt(sweep.storage, sweep.past.kept(sweep.folder.locate))
+        keeper.adopt(
+            sweep.storage,
+            sweep.past.newest,
+            [s.checkpoint for s in standstills.values() if s.checkpoint is not None],
+            [trial.trial_id for trial in recorder.trials.values() if trial.status not in OPEN],
+        )
     callback = SweepCallback(
         recorder,
         keeper,
+        storage=sweep.storage,
         donor_checkpoints=scheduler.donor_checkpoints,
         release=desk.release_trial.remote,
         plan=plan,
         denial=watch.denial,
         decision=scheduler.decision,
-        storage=sweep.storage,
+        standstills=standstills,
         seconds_before={} if sweep.past is None else sweep.past.seconds_by_trial(),
+        tell=tell,
     )
     settings = TrialSettings(
         desk,
@@ -377,7 +414,7 @@ def _measure_finalists(
             fraction,
             locate=sweep.folder.locate,
             is_stopping=stop.is_set,
-            tell=lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True),
+            tell=_teller(shown),
         )
     latencies.progress.show_on(shown)
     try:

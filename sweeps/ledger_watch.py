@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import ray
@@ -38,6 +38,7 @@ class LedgerWatch:
         trials: of the recorder; read only.
         write: puts what was held into the journal.
         past: spans of earlier processes of the sweep, on the clock of the Unix epoch.
+        tell: hears what workers say that the user shall know at once.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LedgerWatch:
         trials: Mapping[str, TrialRecord],
         write: Write,
         past: Sequence[Span] = (),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.standing: Standing | None = None
         self.spent: str | None = None
@@ -55,6 +57,7 @@ class LedgerWatch:
         self._spending = spending
         self._folder = folder
         self._trials = trials
+        self._tell = tell
         self._write_event = write
         self._to_unix_s = time.time() - time.monotonic()
         self._spans = list(past)
@@ -110,6 +113,8 @@ class LedgerWatch:
         """Do what is due; return in how many seconds to look again."""
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
+        for line in ray.get(self._desk.take_notices.remote()):
+            self._tell(line)
         self._spending.look(list(self._trials.values()), standing)
         if time.monotonic() - self._journalled_s >= JOURNAL_INTERVAL_S:
             self._journal()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweeps.journal import Event
-from trainables.checkpoint_store import checkpoint_epoch, checkpoint_lease, checkpoint_trial
+from trainables.checkpoint_store import checkpoint_epoch, checkpoint_lease
 from trainables.ledger import Account, Span
 
 
@@ -57,7 +57,7 @@ class Past:
         all_events: of the journal: a scheduler knows of those epochs.
         standstills: of the trials that had begun and not ended, by id.
         ends: trials that had reported their last, which was not written down as their end.
-        checkpoints: the newest of each trial, and those that standstills go on from.
+        newest: checkpoint of each trial that had begun; None where none counts.
         spans: of the gangs, on the clock of the Unix epoch.
         first_lease: greater than all leases before.
         is_drawn: the trials are all in it.
@@ -67,7 +67,7 @@ class Past:
     all_events: list[Event]
     standstills: dict[str, Standstill]
     ends: list[str]
-    checkpoints: dict[str, set[str]]
+    newest: dict[str, str | None]
     spans: list[Span]
     first_lease: int
     is_drawn: bool
@@ -104,14 +104,6 @@ class Past:
             for trial_id, standstill in self.standstills.items()
         }
 
-    def kept(self, locate: Callable[[str], str]) -> dict[str, set[str]]:
-        """Return the checkpoints that are needed, by the trial that they are of."""
-        kept: dict[str, set[str]] = {}
-        for checkpoint in set().union(*self.checkpoints.values()):
-            location = locate(checkpoint)
-            kept.setdefault(checkpoint_trial(location), set()).add(location)
-        return kept
-
 
 def read_past(events: list[Event]) -> Past:
     """Return what the events of a journal come to."""
@@ -128,17 +120,18 @@ def read_past(events: list[Event]) -> Past:
         for number, epoch in lives[name].reports
         if epoch > lives[name].saved_epoch
     }
-    checkpoints = {name: {life.checkpoint} for name, life in lives.items() if life.checkpoint}
-    for name, standstill in standstills.items():
-        if standstill.checkpoint is not None:
-            checkpoints.setdefault(name, set()).add(standstill.checkpoint)
+    own = {
+        name: life.checkpoint if life.checkpoint in life.saved.values() else None
+        for name, life in lives.items()
+        if life.has_begun
+    }
     leases = [checkpoint_lease(c) for life in lives.values() for c in life.saved.values()]
     return Past(
         events=[event for event in events if event.number not in lost],
         all_events=events,
         standstills=standstills,
         ends=ends,
-        checkpoints=checkpoints,
+        newest=own,
         spans=_spans(events),
         first_lease=max(leases, default=0) + 1,
         is_drawn=any(event.kind == "drawn" for event in events),

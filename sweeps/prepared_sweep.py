@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from sweeps.architectures import Architectures
+from sweeps.checkpoint_quota import check_quota, expected_bytes
 from sweeps.compression import check_prunable
 from sweeps.draw import DrawnTrial, draw_trials
 from sweeps.measuring import measure_architectures
@@ -92,8 +94,16 @@ def prepare_sweep(
     trials = [] if resumption is None else resumption.trials(architectures.latencies.figure)
     if len(trials) < plan.num_trials:  # a new sweep, or one that is to have more
         trials += draw_trials(plan, architectures.refusal)[len(trials) :]
+    check_quota(spec.checkpoint_quota_gb, _checkpoint_bytes(trials, architectures), gangs.num_gangs)
     past = None if resumption is None else resumption.past
     with console.status("timing a few steps of every architecture"):
         held_s = 0.0 if past is None else past.held_seconds
         spending = make_spending(plan, data, price, trials, started_s, held_s)
     return PreparedSweep(plan, data, note, nodes, architectures, trials, folder, spending, past)
+
+
+def _checkpoint_bytes(trials: Sequence[DrawnTrial], architectures: Architectures) -> Iterator[int]:
+    """Yield how large a checkpoint of each trial that trains will be."""
+    for trial in trials:
+        if trial.refusal is None:
+            yield expected_bytes(trial.config, architectures.weights_bytes(trial.config))

@@ -303,6 +303,8 @@ class SweepRecorder:
         exploit = self._begun.pop(trial_id, None)
         if exploit is not None:
             self._become(record, exploit)
+        if result.get("went_back_to_epoch") is not None:
+            _go_back(record, int(result["went_back_to_epoch"]))
         seconds = float(result["train_seconds"]) + float(result["val_seconds"])
         record.epoch_seconds.append(seconds)
         record.around_seconds.append(result["gang_seconds"] - record.gang_seconds - seconds)
@@ -389,6 +391,10 @@ class SweepRecorder:
         record.checkpoint = None  # it is of what the trial was
         self._set_architecture(record)
 
+    def forget_checkpoint(self, trial_id: str) -> None:
+        """Note that a trial's checkpoint was deleted."""
+        self.trials[trial_id].checkpoint = None
+
     def enter_test(self, trial_id: str, scores: Mapping[str, float | None]) -> None:
         """Enter a finalist's scores on the test part, by name."""
         named = {f"test_{name}": value for name, value in scores.items()}
@@ -467,6 +473,18 @@ class SweepRecorder:
 
     def _relative(self, location: str) -> str:
         return location.removeprefix(f"{self._folder.path}/")
+
+
+def _go_back(record: TrialRecord, epoch: int) -> None:
+    """Enter that a trial's weights come from an earlier checkpoint than was thought.
+
+    Those after it were damaged: its config was in force from there, over what donors did then.
+    """
+    last = record.lineage[-1]
+    if last["from_epoch"] > epoch:
+        earlier = [step for step in record.lineage[:-1] if step["from_epoch"] < epoch]
+        record.lineage = [*earlier, {**last, "from_epoch": epoch}]
+        record.parent_epoch = epoch
 
 
 def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:

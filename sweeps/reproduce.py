@@ -8,26 +8,28 @@ weights bit for bit on the same hardware and versions.
 from __future__ import annotations
 
 import dataclasses
-import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow.parquet as pq
 import ray
 import tyro
 from rich.console import Console
 
-from analysis.records import SWEEP_FILE, TRIALS_FILE
+from analysis.records import SWEEP_FILE, TRIALS_FILE, TRIALS_SCHEMA
 from sweeps.cluster import local_cluster, local_node
 from sweeps.gangs import hold_gangs
 from sweeps.quiet import quiet
+from sweeps.recorded_run import check_trial_id, number, read_json, read_rows, read_sweep
 from sweeps.resources import plan_gangs
 from sweeps.run_folder import RunFolder
+from trainables.data.dataset import SplitData
 from trainables.data.load import load_recorded
 from trainables.errors import InputError
 from trainables.orders import Finished, Order, Start, TrainEpoch
+from trainables.trial_config import TrialConfig
 
 COMPARED = ("train_loss", "val_loss", "val_accuracy")
 
@@ -67,17 +69,18 @@ def reproduce(request: Reproduction) -> int:
         InputError: if the run, the trial or the data is not there or not the same.
     """
     sweep, row = _read(request.run, request.trial)
-    data = load_recorded(sweep, request.data_dir)
+    workers, gpus, threads = _recorded_gang(sweep)
+    data = _load_data(sweep, request.data_dir)
     out = request.out or request.run / "reproduced" / request.trial
     folder = RunFolder(out, overwrite=request.overwrite)
     gangs = plan_gangs(
         [local_node()],
         gangs=1,
-        workers_per_gang=sweep["gangs"]["workers_per_gang"],
-        gpus_per_worker=sweep["gangs"]["gpus_per_worker"],
+        workers_per_gang=workers,
+        gpus_per_worker=gpus,
     )
     # Threads change the order of additions, so they stay what they were.
-    gangs = dataclasses.replace(gangs, threads_per_worker=sweep["gangs"]["threads_per_worker"])
+    gangs = dataclasses.replace(gangs, threads_per_worker=threads)
     console = Console()
     console.print(f"training {request.trial} again: {row['epoch']} epochs", highlight=False)
     folder.create()
@@ -95,30 +98,65 @@ def reproduce(request: Reproduction) -> int:
 
 def _read(run: Path, trial: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the content of `sweep.json` and the trial's row."""
-    if not (run / SWEEP_FILE).is_file():
-        raise InputError(f"RUN must be a run folder, got {run} without {SWEEP_FILE}; name another")
-    try:
-        sweep = json.loads((run / SWEEP_FILE).read_text(encoding="utf-8"))
-        rows = {row["trial_id"]: row for row in pq.read_table(run / TRIALS_FILE).to_pylist()}
-    except (OSError, ValueError) as error:  # ArrowInvalid and JSONDecodeError are ValueErrors
-        raise InputError(f"RUN must be a whole run folder, got {run} ({error})") from None
+    sweep = read_sweep(run)
+    rows = {row["trial_id"]: row for row in read_rows(run, TRIALS_FILE, TRIALS_SCHEMA)}
+    check_trial_id(trial)
     if trial not in rows:
         raise InputError(
             f"TRIAL must be a trial of {run}, got {trial!r}; it has {', '.join(list(rows)[:8])} …"
         )
-    if rows[trial]["epoch"] < 1:
+    if (rows[trial]["epoch"] or 0) < 1:
         raise InputError(
             f"TRIAL must be one that trained, got {trial!r} ({rows[trial]['status']}); name another"
         )
+    for config, _ in segments(rows[trial]):
+        TrialConfig.from_dict(config)
     return sweep, rows[trial]
 
 
+def _recorded_gang(sweep: Mapping[str, Any]) -> tuple[int, float, int]:
+    """Return the workers of a gang of the run, the GPUs of each and its threads.
+
+    Raises:
+        InputError: if they are not recorded.
+    """
+    gangs = sweep["gangs"] if isinstance(sweep.get("gangs"), dict) else {}
+    workers = number(gangs, "workers_per_gang", 0)
+    gpus, threads = number(gangs, "gpus_per_worker", -1), number(gangs, "threads_per_worker", 0)
+    if not (1 <= workers < math.inf and 0 <= gpus < math.inf and 1 <= threads < math.inf):
+        raise InputError(
+            f"gangs in {SWEEP_FILE} must say workers_per_gang, gpus_per_worker and "
+            f"threads_per_worker, got {str(sweep.get('gangs'))[:80]}; copy RUN again"
+        )
+    return int(workers), gpus, int(threads)
+
+
+def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
+    try:
+        return load_recorded(sweep, data_dir)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"spec and dataset in {SWEEP_FILE} must say which data the run used, got none "
+            f"({type(error).__name__}: {error}); copy RUN again"
+        ) from None
+
+
 def segments(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield each config of a trial's lineage with the epoch up to which it was used."""
+    """Yield each config of a trial's lineage with the epoch up to which it was used.
+
+    Raises:
+        InputError: if it is no lineage.
+    """
     steps = row["lineage"]
-    ends = [step["from_epoch"] for step in steps[1:]] + [row["epoch"]]
+    begins = [step["from_epoch"] if step else None for step in steps]
+    ends = [*begins[1:], row["epoch"]]
+    if not begins or None in begins or [0, *ends] != sorted({0, *ends}):
+        raise InputError(
+            f"the lineage of TRIAL must go from epoch 0 to {row['epoch']}, got {begins}; copy RUN "
+            "again"
+        )
     for step, end in zip(steps, ends, strict=True):
-        yield json.loads(step["config"]), end
+        yield read_json(step["config"], "config in the lineage"), end
 
 
 def _follow(

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import tyro
 
-from analysis.records import Objective
+from analysis.records import Objective, has_password
 from sweeps.domains import Domain, Switch, describe_domain
 from sweeps.sampling import SamplerName
 from trainables.epoch_result import STEERING_COLUMNS
@@ -174,6 +174,9 @@ class SweepSpec:
     gangs, workers and finalists may be given anew."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
+    checkpoint_quota_gb: float | None = None
+    """What all checkpoints may take [GB, of 10^9 bytes]; over it, those go first that no trial goes
+    on from and that are not of the front, the oldest first. None: what there is."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
@@ -181,7 +184,8 @@ class SweepSpec:
                      "latency_batch_size", "latency_threads"):  # fmt: skip
             require(name, getattr(self, name), ">= 1", lambda value: value >= 1)
         for name in ("latency_slo_ms", "price_usd_per_hour", "serving_price_usd_per_hour",
-                     "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours"):  # fmt: skip
+                     "carbon_kg_per_kwh", "budget_usd", "budget_gpu_hours",
+                     "checkpoint_quota_gb"):  # fmt: skip
             require(name, getattr(self, name), "> 0", lambda value: 0 < value < math.inf)
         if self.time_limit is not None:
             _seconds(self.time_limit)
@@ -195,14 +199,26 @@ class SweepSpec:
         require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
         for name in ("models", "widths", "objectives", "space"):
             require(name, getattr(self, name), "at least one value", len)
-        if self.storage is not None and "?" in self.storage:
-            raise InputError(
-                f"--storage must be a folder or URI without a query, got {self.storage}; set "
-                "endpoints in the environment (AWS_ENDPOINT_URL)"
-            )
+        self._check_storage()
         self._check_scheduler()
         self._check_compression()
         self._check_objectives(self.objectives or ())
+
+    def _check_storage(self) -> None:
+        """Check that no secret is in the URI: it is written to the run folder, and printed."""
+        if self.storage is None:
+            return
+        if has_password(self.storage):
+            raise InputError(
+                "--storage must be a URI without credentials, got one with them; set them in the "
+                "environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+            )
+        if "?" in self.storage:
+            raise InputError(
+                "--storage must be a folder or URI without a query, got "
+                f"{self.storage.partition('?')[0]}?...; set endpoints in the environment "
+                "(AWS_ENDPOINT_URL)"
+            )
 
     def _check_scheduler(self) -> None:
         """Check that flags of one scheduler aren't given to another."""

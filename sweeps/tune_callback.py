@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,9 +15,11 @@ from ray.tune.experiment import Trial
 
 from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
+from sweeps.past import Standstill
 from sweeps.plan import SweepPlan
 from sweeps.recorder import SweepRecorder, TrialRecord
 from sweeps.trial_maker import begin_at, checkpoint_at
+from trainables.checkpoint_store import checkpoint_key, previous_checkpoint
 from trainables.epoch_result import unpack, without_packed
 
 STATUS_INTERVAL_S: Final = 0.5
@@ -34,13 +37,15 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
     Args:
         recorder: hears of trials, results and ends.
         keeper: hears of checkpoints.
+        storage: folder or URI under which they lie.
         donor_checkpoints: returns the paths that the scheduler may still need.
         release: ends the lease of a trial that is over.
         plan: of the sweep.
         denial: returns why the budget denied a trial its next epoch; None if it did not.
         decision: returns what the scheduler made of a trial's last report.
-        storage: under which checkpoints lie.
-        seconds_before: that trials held gangs for in earlier processes of the sweep.
+        standstills: of earlier processes of the sweep, which will go on from their checkpoints.
+        seconds_before: that trials held gangs for in these processes.
+        tell: hears what the user shall know at once.
     """
 
     def __init__(
@@ -48,23 +53,27 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         recorder: SweepRecorder,
         keeper: CheckpointKeeper,
         *,
+        storage: str,
         donor_checkpoints: Callable[[], set[str]],
         release: Callable[[str], Any],
         plan: SweepPlan,
         denial: Callable[[str], str | None] = lambda _: None,
         decision: Callable[[str], Mapping[str, Any]],
-        storage: str,
+        standstills: Mapping[str, Standstill] = MappingProxyType({}),
         seconds_before: Mapping[str, float] = MappingProxyType({}),
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._recorder = recorder
         self._keeper = keeper
+        self._storage = storage
         self._donor_checkpoints = donor_checkpoints
         self._release = release
         self._plan = plan
         self._denial = denial
         self._decision = decision
-        self._storage = storage
+        self._standstills = dict(standstills)
         self._seconds_before = seconds_before
+        self._tell = tell
         self._live: dict[str, Trial] = {}
         self._checkpoints: dict[str, Checkpoint | None] = {}  # with which live trials would go on
         self._synced_s = 0.0
@@ -73,6 +82,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         """Note that a trial runs, for the first time or again."""
         self._live[trial.trial_id] = trial
         self._checkpoints[trial.trial_id] = trial.checkpoint
+        self._standstills.pop(trial.trial_id, None)
         self._recorder.begin(trial.trial_id)
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -90,22 +100,28 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         row = unpack(result)
         row["gang_seconds"] += self._seconds_before.get(trial.trial_id, 0.0)
         self._recorder.report(trial.trial_id, row, self._decision(trial.trial_id))
+        for line in row.get("went_back", ()):
+            self._tell(line)
         if result.get("checkpoint"):
-            self._keep(trial.trial_id, result["checkpoint"])
+            self._keep(trial, result["checkpoint"], row.get("previous_checkpoint"))
 
     def on_checkpoint(
-        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Any, **_: Any
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **_: Any
     ) -> None:
-        """Enter a checkpoint that no report told of: the scheduler asked for it."""
-        trial_id, name = checkpoint.path.rsplit("/", 2)[1:]
-        location = f"{self._storage}/{trial_id}/{name}"
-        if trial_id == trial.trial_id and self._recorder.save(trial_id, location):
-            self._keep(trial_id, location)
+        """Enter a checkpoint that no result told of: the scheduler asked for it."""
+        location = f"{self._storage}/{checkpoint_key(checkpoint.path)}"
+        if trial.trial_id in self._live and not self._keeper.knows(location):
+            self._recorder.save(trial.trial_id, location)
+            previous = None
+            with contextlib.suppress(OSError):
+                previous = previous_checkpoint(location)
+            self._keep(trial, location, previous)
 
-    def _keep(self, trial_id: str, location: str) -> None:
-        self._checkpoints[trial_id] = checkpoint_at(location)
+    def _keep(self, trial: Trial, location: str, previous: str | None) -> None:
+        self._checkpoints[trial.trial_id] = checkpoint_at(location)
         needed = {t.checkpoint.path for t in self._live.values() if t.checkpoint}
-        self._keeper.add(trial_id, location, needed | self._donor_checkpoints())
+        needed |= {s.checkpoint for s in self._standstills.values() if s.checkpoint is not None}
+        self._keeper.add(trial.trial_id, location, needed | self._donor_checkpoints(), previous)
 
     def on_trial_complete(
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
@@ -129,6 +145,7 @@ class SweepCallback(Callback):  # type: ignore[misc]  # Ray's classes are untype
         trial.run_metadata.last_result = without_packed(trial.run_metadata.last_result)
         self._live.pop(trial.trial_id, None)
         self._checkpoints.pop(trial.trial_id, None)
+        self._keeper.end(trial.trial_id)
         self._release(trial.trial_id)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:

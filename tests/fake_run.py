@@ -66,7 +66,7 @@ def fake_sweep(**keys: Any) -> dict[str, Any]:
         "versions": {},
         "commit": None,
         "hardware": {},
-        "gangs": [],
+        "gangs": {"workers_per_gang": 2, "gpus_per_worker": 0, "threads_per_worker": 1},
         "num_trials": 0,
         "status": "finished",
         "totals": {},

@@ -1,20 +1,33 @@
 """Where checkpoints lie: a local folder, or any storage that pyarrow.fs opens.
 
-A checkpoint is a folder with one file, `state.pt`, which appears whole or not at all.
+A checkpoint is a folder TRIAL/epoch_EPOCH-LEASE with two files: `previous` names the checkpoint
+that the trial came from, for the case that this one is damaged; `state.pt` appears after it, whole
+or not at all.
 """
 
 from __future__ import annotations
 
-import tempfile
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow.fs
 
+from trainables.storage_outage import ride_out
+
 if TYPE_CHECKING:
     import torch
 
 STATE_FILE: Final = "state.pt"
+PREVIOUS_FILE: Final = "previous"
+
+_KEY: Final = re.compile(r"(?!\.\.?/)[^/\\]+/epoch_\d+-\d+")
+_MAX_KEY_BYTES: Final = 1024
+
+
+def _say_nothing(line: str) -> None:
+    pass
 
 
 def open_location(location: str) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -39,47 +52,127 @@ def checkpoint_epoch(location: str) -> int:
     return int(location.rsplit("/epoch_", 1)[1].partition("-")[0])
 
 
-def checkpoint_trial(location: str) -> str:
-    """Return the trial that a checkpoint is of, from its location."""
-    return location.rsplit("/", 2)[1]
-
-
 def checkpoint_lease(location: str) -> int:
     """Return the lease on which a checkpoint was made, from its location."""
     return int(location.rsplit("-", 1)[1])
 
 
-def write_checkpoint(state: dict[str, Any], location: str) -> None:
-    """Write a trial's state into the checkpoint folder at `location`, atomically."""
-    from trainables import checkpoint
-
-    filesystem, path = open_location(location)
-    filesystem.create_dir(path, recursive=True)
-    if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
-        checkpoint.save(state, Path(path) / STATE_FILE)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / STATE_FILE
-        checkpoint.save(state, local)
-        # An object store shows an object only once it is whole.
-        pyarrow.fs.copy_files(str(local), f"{path}/{STATE_FILE}", destination_filesystem=filesystem)
+def checkpoint_key(location: str) -> str:
+    """Return TRIAL/epoch_EPOCH-LEASE, the same for a URI and the path inside its file system."""
+    return "/".join(location.rsplit("/", 2)[-2:])
 
 
-def read_checkpoint(location: str, device: torch.device) -> dict[str, Any]:
-    """Return the state that `write_checkpoint` wrote, on `device`.
+def checkpoint_trial(location: str) -> str:
+    """Return whose checkpoint it is."""
+    return location.rsplit("/", 2)[-2]
+
+
+def write_checkpoint(
+    state: dict[str, Any],
+    location: str,
+    previous: str | None = None,
+    tell: Callable[[str], None] = _say_nothing,
+) -> None:
+    """Write a trial's state into the checkpoint folder at `location`, atomically.
+
+    A full disk, or a storage that is out, is waited for.
+
+    Args:
+        state: of the trial.
+        location: of the checkpoint.
+        previous: where the checkpoint lies that the trial came from; None: it began from scratch.
+        tell: hears once that it waits, and that it goes on.
 
     Raises:
-        CheckpointError: if it is missing, truncated or of another format.
+        OSError: for a storage that no waiting will mend.
     """
     from trainables import checkpoint
 
-    filesystem, path = open_location(location)
+    content = checkpoint.to_bytes(state)
+    origin = b"" if previous is None else checkpoint_key(previous).encode()
+
+    def write() -> None:
+        filesystem, path = open_location(location)
+        filesystem.create_dir(path, recursive=True)
+        _write_file(filesystem, f"{path}/{PREVIOUS_FILE}", origin)
+        _write_file(filesystem, f"{path}/{STATE_FILE}", content)
+
+    ride_out(write, f"{checkpoint_key(location)}, to be saved,", tell)
+
+
+def _write_file(filesystem: pyarrow.fs.FileSystem, path: str, content: memoryview | bytes) -> None:
+    from trainables import checkpoint
+
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
-        return checkpoint.load(Path(path) / STATE_FILE, device)
-    with tempfile.TemporaryDirectory() as folder:
-        local = Path(folder) / STATE_FILE
-        pyarrow.fs.copy_files(f"{path}/{STATE_FILE}", str(local), source_filesystem=filesystem)
-        return checkpoint.load(local, device)
+        checkpoint.write_whole(content, Path(path))
+        return
+    # An object store shows an object only once it is whole.
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
+
+
+def read_checkpoint(
+    location: str, device: torch.device, tell: Callable[[str], None] = _say_nothing
+) -> dict[str, Any]:
+    """Return the state that `write_checkpoint` wrote, on `device`.
+
+    A storage that is out is waited for.
+
+    Args:
+        location: of the checkpoint.
+        device: where its tensors go.
+        tell: hears once that it waits, and that it goes on.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, damaged or of another format.
+        OSError: for a storage that no waiting will mend.
+    """
+    from trainables import checkpoint
+
+    def read() -> dict[str, Any]:
+        filesystem, path = open_location(location)
+        path = f"{path}/{STATE_FILE}"
+        if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
+            return checkpoint.load(Path(path), device)
+        return checkpoint.from_bytes(_read_file(filesystem, path), location, device)
+
+    try:
+        return ride_out(read, f"{checkpoint_key(location)}, to be read,", tell)
+    except FileNotFoundError as error:
+        raise checkpoint.CheckpointError(
+            f"{location} must be a whole checkpoint, got none; go on from an earlier one"
+        ) from error
+
+
+def _read_file(filesystem: pyarrow.fs.FileSystem, path: str) -> bytes:
+    with filesystem.open_input_file(path) as file:  # a stream would ask for it piece by piece
+        content: bytes = file.read()
+    return content
+
+
+def previous_checkpoint(location: str) -> str | None:
+    """Return where the checkpoint lies that a trial came from when it wrote this one.
+
+    Returns:
+        None where it began from scratch.
+
+    Raises:
+        OSError: if that is not recorded (or not readable, where its name is none).
+    """
+    filesystem, path = open_location(location)
+    content = _read_file(filesystem, f"{path}/{PREVIOUS_FILE}")
+    if not content:
+        return None
+    key = content[:_MAX_KEY_BYTES].decode(errors="replace")
+    if not _KEY.fullmatch(key):
+        raise OSError(f"{location}/{PREVIOUS_FILE} must name a checkpoint, got {key[:80]!r}")
+    return f"{location.rsplit('/', 2)[0]}/{key}"
+
+
+def checkpoint_bytes(location: str) -> int:
+    """Return the size of a checkpoint's file; 0 where there is none."""
+    filesystem, path = open_location(location)
+    return filesystem.get_file_info(f"{path}/{STATE_FILE}").size or 0
 
 
 def read_served_weights(location: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -108,6 +108,17 @@ class DeskActor(LeaseDesk):
             gate=gate,
             first_lease=first_lease,
         )
+        self._notices: dict[str, bool] = {}  # line -> whether the driver has it
+
+    async def enter_notice(self, line: str) -> None:
+        """Keep what a worker says, for the driver; what all ranks say is kept once."""
+        self._notices.setdefault(line, False)
+
+    async def take_notices(self) -> list[str]:
+        """Return what workers have said since the last call."""
+        new = [line for line, is_taken in self._notices.items() if not is_taken]
+        self._notices |= dict.fromkeys(new, True)
+        return new
 
 
 class ControllerNotice(ControllerCallback):  # type: ignore[misc]  # Ray's classes are untyped
@@ -280,20 +291,37 @@ def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Wor
     device = ray.train.torch.get_device()
     (reference,) = ray.get(desk.payload.remote())
     data = ray.get(reference).on_device(device)
-    worker = Worker(rank, context.get_world_size(), device, data)
+    worker = Worker(rank, context.get_world_size(), device, data, desk.enter_notice.remote)
     return worker, ray.get(desk.join.remote(gang, group_id, rank, seat))
 
 
 class Worker:
-    """One rank of a gang: carries out orders with the trial at hand."""
+    """One rank of a gang: carries out orders with the trial at hand.
 
-    def __init__(self, rank: int, world_size: int, device: Any, data: DeviceData) -> None:
+    Args:
+        rank: of this worker.
+        world_size: workers of the gang.
+        device: that it trains on.
+        data: on that device.
+        tell: hears what a person should know while it happens.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        world_size: int,
+        device: Any,
+        data: DeviceData,
+        tell: Callable[[str], Any] = print,
+    ) -> None:
         self.rank = rank
         self._world_size = world_size
         self._device = device
         self._data = data
+        self._tell = tell
         self._ranks = self._new_ranks()
         self._training: Training | None = None
+        self._saved: str | None = None  # where the trial at hand was saved last
 
     def _new_ranks(self) -> Ranks:
         import torch.distributed as dist
@@ -310,7 +338,10 @@ class Worker:
             return Done(self._execute(order))
         except Exception as error:
             self._training = None
-            return Failed(failure_reason(error), traceback.format_exc())
+            from trainables.checkpoint import CheckpointError
+
+            is_bad_checkpoint = isinstance(error, CheckpointError)
+            return Failed(failure_reason(error), traceback.format_exc(), is_bad_checkpoint)
 
     def _execute(self, order: Order) -> dict[str, Any]:
         if isinstance(order, Start):
@@ -336,7 +367,8 @@ class Worker:
         self._training = None  # frees the last trial's memory before the next takes its own
         state = None
         if order.checkpoint is not None:
-            state = read_checkpoint(order.checkpoint, self._device)
+            state = read_checkpoint(order.checkpoint, self._device, self._tell)
+        self._saved = order.checkpoint
         config = TrialConfig.from_dict(order.config)
         self._training = Training(config, self._data, self._ranks, state)
         return {"epoch": self._training.epoch}
@@ -354,7 +386,8 @@ class Worker:
 
         assert self._training is not None
         if self.rank == 0:
-            write_checkpoint(self._training.state_dict(), location)
+            write_checkpoint(self._training.state_dict(), location, self._saved, self._tell)
+        self._saved = location
         return location
 
 

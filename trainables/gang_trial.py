@@ -7,6 +7,7 @@ checkpoint whose location is all that Tune ever handles.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -20,7 +21,14 @@ from ray.train._internal.session import _TrainingResult
 # What ends a trial without another result.
 from ray.tune.result import DONE, RESULT_DUPLICATE
 
-from trainables.checkpoint_store import checkpoint_epoch, checkpoint_location, open_location
+from trainables.checkpoint_store import (
+    checkpoint_epoch,
+    checkpoint_key,
+    checkpoint_location,
+    checkpoint_trial,
+    open_location,
+    previous_checkpoint,
+)
 from trainables.epoch_result import pack, without_packed
 from trainables.orders import (
     Denied,
@@ -54,6 +62,10 @@ class _GangLostError(Exception):
 
 class _DeniedError(Exception):
     """The budget pays for no more of this trial."""
+
+
+class _BadCheckpointError(Exception):
+    """The checkpoint that the trial shall go on from is no whole one."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         self._epoch = 0  # reported last, or restored
         self._saved_epoch = 0
         self._checkpoint: str | None = None
+        self._previous: str | None = None  # what the weights of the last checkpoint came from
+        self._went_back: dict[str, Any] = {}  # what the next result says of bad checkpoints
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial, or this one with other hyperparameters."""
@@ -155,8 +169,14 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             "generation": finished.generation,
             "gang_seconds": finished.gang_seconds,
             "checkpoint": self._checkpoint if self._saved_epoch == trained else None,
+            "previous_checkpoint": self._previous,
+            **self._take_went_back(),
             "done": trained >= num_epochs or finished.result["is_stopped_early"],
         }
+
+    def _take_went_back(self) -> dict[str, Any]:
+        taken, self._went_back = self._went_back, {}
+        return taken
 
     def _start_on_gang(self) -> int:
         """Make sure that the trial runs on a gang; return the epochs it has trained there."""
@@ -166,9 +186,34 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         if isinstance(ticket, Denied):
             raise _DeniedError
         self._ticket = ticket
-        num_to_save = self._num_to_save(self._saved_epoch + 1)
-        started = self._order(Start(self._trial_config, self._checkpoint, num_to_save=num_to_save))
-        return int(started.result["epoch"])
+        while True:
+            num_to_save = self._num_to_save(self._saved_epoch + 1)
+            start = Start(self._trial_config, self._checkpoint, num_to_save=num_to_save)
+            try:
+                return int(self._order(start).result["epoch"])
+            except _BadCheckpointError as error:
+                self._go_back(str(error))
+
+    def _go_back(self, reason: str) -> None:
+        """Take the checkpoint before the one that is bad; its epochs are trained again.
+
+        Raises:
+            TrialFailedError: if there is none that leads to the same weights.
+        """
+        bad = self._checkpoint
+        assert bad is not None
+        with contextlib.suppress(OSError):
+            earlier = previous_checkpoint(bad)
+            # From scratch only by its own config: a donor's first weights were another's.
+            if earlier is not None or checkpoint_trial(bad) == self.trial_id:
+                epoch = 0 if earlier is None else checkpoint_epoch(earlier)
+                self._keep(earlier, epoch)
+                place = "the start" if earlier is None else checkpoint_key(earlier)
+                line = f"{reason.partition('; ')[0]}; {self.trial_id} goes on from {place}"
+                said = self._went_back.get("went_back", [])
+                self._went_back = {"went_back": [*said, line], "went_back_to_epoch": epoch}
+                return
+        raise TrialFailedError(f"{reason}, but it is not known which")
 
     def _num_to_save(self, epoch: int) -> int:
         """Return the epochs from `epoch` up to the next that is saved, both included."""
@@ -179,6 +224,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         reply = ray.get(self._settings.desk.order.remote(self._ticket, order))
         if isinstance(reply, Lost):
             raise _GangLostError(reply.reason)
+        if isinstance(reply, TrialFailure) and reply.is_bad_checkpoint:
+            raise _BadCheckpointError(reply.reason)
         if isinstance(reply, TrialFailure):
             raise TrialFailedError(f"{reply.reason}\n{reply.traceback}")
         if isinstance(reply, Denied):
@@ -191,7 +238,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
         root, lease_id = self._settings.checkpoint_root, self._ticket.lease_id
         return checkpoint_location(root, self.trial_id, epoch, lease_id)
 
-    def _keep(self, checkpoint: str, epoch: int) -> None:
+    def _keep(self, checkpoint: str | None, epoch: int) -> None:
+        self._previous = self._checkpoint
         self._checkpoint, self._saved_epoch = checkpoint, epoch
 
     def save(self, checkpoint_dir: str | None = None) -> _TrainingResult:

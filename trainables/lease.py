@@ -175,7 +175,8 @@ class LeaseDesk:
         first = state.outcomes.get(0)
         reply: Reply
         if failures:
-            reply = TrialFailure(failures[0].reason, failures[0].traceback)
+            is_bad_checkpoint = all(failure.is_bad_checkpoint for failure in failures)
+            reply = TrialFailure(failures[0].reason, failures[0].traceback, is_bad_checkpoint)
             state.was_failed = True
         else:
             assert isinstance(first, Done)

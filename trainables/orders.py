@@ -79,10 +79,15 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The trial itself failed on this worker."""
+    """The trial itself failed on this worker.
+
+    Attributes:
+        is_bad_checkpoint: its checkpoint was no whole one, and nothing else was wrong.
+    """
 
     reason: str  # one line
     traceback: str
+    is_bad_checkpoint: bool = False
 
 
 Outcome = Done | Failed
@@ -112,10 +117,15 @@ class Finished:
 
 @dataclass(frozen=True)
 class TrialFailure:
-    """The trial's own exception ended it; the gang goes on with the next."""
+    """The trial's own exception ended it; the gang goes on with the next.
+
+    Attributes:
+        is_bad_checkpoint: as in `Failed`, on every worker that failed: an earlier one may do.
+    """
 
     reason: str
     traceback: str
+    is_bad_checkpoint: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,13 @@ import torch
 from trainables import checkpoint_store
 from trainables.checkpoint import CheckpointError
 from trainables.checkpoint_store import (
+    PREVIOUS_FILE,
     STATE_FILE,
+    checkpoint_bytes,
+    checkpoint_key,
     delete_checkpoint,
     open_location,
+    previous_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
@@ -42,7 +46,10 @@ def files(folder):
 
 def test_what_is_written_is_read(location, tmp_path):
     write_checkpoint(STATE, location)
-    assert files(tmp_path) == [f"trial/epoch_0001/{STATE_FILE}"]
+    assert files(tmp_path) == [
+        f"trial/epoch_0001/{PREVIOUS_FILE}",
+        f"trial/epoch_0001/{STATE_FILE}",
+    ]
     state = read_checkpoint(location, CPU)
     assert torch.equal(state["model"]["weight"], STATE["model"]["weight"])
     assert (state["epoch"], state["config"]) == (3, {"width": 4})
@@ -52,7 +59,7 @@ def test_writing_again_replaces(location, tmp_path):
     write_checkpoint(STATE, location)
     write_checkpoint({**STATE, "epoch": 4}, location)
     assert read_checkpoint(location, CPU)["epoch"] == 4
-    assert len(files(tmp_path)) == 1
+    assert len(files(tmp_path)) == 2
 
 
 def test_deleting_leaves_its_neighbours_and_may_be_done_twice(location, tmp_path):
@@ -61,7 +68,8 @@ def test_deleting_leaves_its_neighbours_and_may_be_done_twice(location, tmp_path
     write_checkpoint(STATE, neighbour)
     delete_checkpoint(location)
     delete_checkpoint(location)
-    assert files(tmp_path) == [f"trial/epoch_0002/{STATE_FILE}"]
+    assert f"trial/epoch_0002/{STATE_FILE}" in files(tmp_path)
+    assert not [name for name in files(tmp_path) if "epoch_0001" in name]
 
 
 @pytest.mark.parametrize("num_bytes", [0, 10, -10])
@@ -90,3 +98,37 @@ def test_paths_and_uris_open_the_same_place(tmp_path, monkeypatch):
 def test_an_unknown_scheme_is_refused():
     with pytest.raises(ValueError, match="nowhere"):
         open_location("nowhere://bucket/x")
+
+
+def test_a_checkpoint_names_the_one_it_came_from(location, tmp_path):
+    root = location.rsplit("/", 2)[0]
+    write_checkpoint(STATE, f"{root}/a/epoch_0001-1")
+    write_checkpoint(STATE, f"{root}/b/epoch_0002-4", f"{root}/a/epoch_0001-1")
+    assert previous_checkpoint(f"{root}/b/epoch_0002-4") == f"{root}/a/epoch_0001-1"
+    assert previous_checkpoint(f"{root}/a/epoch_0001-1") is None
+    with pytest.raises(FileNotFoundError):
+        previous_checkpoint(f"{root}/c/epoch_0001-1")
+
+
+@pytest.mark.parametrize(
+    "name", [b"../epoch_0001-1", b"a/../../epoch_1-1", b"/etc/epoch_1-1", b"a", b"\xff\xfe", b"a/b"]
+)
+def test_a_name_that_is_no_checkpoint_is_never_a_path(tmp_path, name):
+    location = str(tmp_path / "a" / "epoch_0002-1")
+    write_checkpoint(STATE, location)
+    (tmp_path / "a" / "epoch_0002-1" / PREVIOUS_FILE).write_bytes(name)
+    with pytest.raises(OSError, match="must name a checkpoint"):
+        previous_checkpoint(location)
+
+
+def test_a_key_is_the_same_for_a_uri_and_its_path():
+    assert checkpoint_key("s3://bucket/run/a/epoch_0001-1") == checkpoint_key(
+        "bucket/run/a/epoch_0001-1"
+    )
+
+
+def test_the_size_of_a_checkpoint_is_that_of_its_state(location, tmp_path):
+    write_checkpoint(STATE, location)
+    (file,) = tmp_path.rglob(STATE_FILE)
+    assert checkpoint_bytes(location) == file.stat().st_size
+    assert checkpoint_bytes(location + "0") == 0

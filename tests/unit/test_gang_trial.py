@@ -2,8 +2,11 @@
 
 import pytest
 import ray
+from ray import tune
+from ray.train._internal.session import _TrainingResult
 from ray.tune.result import DONE, RESULT_DUPLICATE
 
+from trainables import gang_trial
 from trainables.epoch_result import unpack
 from trainables.gang_trial import (
     MAX_LOSSES_PER_EPOCH,
@@ -31,6 +34,19 @@ class Remote:
         self.remote = method
 
 
+class Damaged:
+    """Names of checkpoints that can't be read, with what they came from, as a store would tell."""
+
+    def __init__(self, monkeypatch, previous):
+        self.previous = {location: None for location in previous} | previous
+        monkeypatch.setattr(gang_trial, "previous_checkpoint", self.look_up)
+
+    def look_up(self, location):
+        if location not in self.previous:
+            raise FileNotFoundError(location)
+        return self.previous[location]
+
+
 class FakeDesk:
     """A desk with one gang, which trains without a model.
 
@@ -40,9 +56,11 @@ class FakeDesk:
         denials: numbers of the orders, from 0, that the budget doesn't pay; -1: no lease.
         stops_at: the epoch after which a trial's patience ends.
         fails_at: the epoch in which a trial fails.
+        damaged: locations of checkpoints that no trial can start from.
     """
 
-    def __init__(self, *, losses=(), denials=(), stops_at=None, fails_at=None):
+    def __init__(self, *, losses=(), denials=(), stops_at=None, fails_at=None, damaged=()):
+        self.damaged = set(damaged)
         self.orders, self.num_leases, self.released = [], 0, []
         self.losses, self.stops_at, self.fails_at = set(losses), stops_at, fails_at
         self.denials = set(denials)
@@ -63,6 +81,8 @@ class FakeDesk:
             return Denied("the budget could not pay its next epoch")
         if isinstance(order, Start):
             name = order.checkpoint
+            if name in self.damaged:
+                return TrialFailure(f"{name} must be whole; go on", "Traceback ...", True)
             self.epoch = 0 if name is None else int(name.rsplit("epoch_")[1].partition("-")[0])
             return self._finished(ticket, epoch=self.epoch)
         if isinstance(order, Save):
@@ -163,6 +183,54 @@ def test_a_gang_lost_again_and_again_is_the_trials_failure():
     with pytest.raises(TrialFailedError, match="lost 3 times after epoch 0: worker 1 died"):
         trial.step()
     assert desk.num_leases == MAX_LOSSES_PER_EPOCH
+
+
+def test_a_damaged_checkpoint_costs_its_epochs_and_is_told_once(monkeypatch):
+    Damaged(monkeypatch, {location(2): location(1)})
+    desk = FakeDesk(losses=[3], damaged=[location(2)])  # in the third epoch
+    results = steps(make_trial(desk), 4)
+    assert [result["epoch"] for result in results] == [1, 2, 3, 4]
+    assert [order.checkpoint for order in desk.orders if isinstance(order, Start)] == [
+        None,
+        location(2),
+        location(1),
+    ]
+    assert results[2]["went_back"] == [
+        f"{location(2)} must be whole; default goes on from default/epoch_0001-1"
+    ]
+    assert results[2]["went_back_to_epoch"] == 1
+    assert results[2]["previous_checkpoint"] == location(2, 2)  # written again, on the new lease
+    assert "went_back" not in results[3]
+
+
+def test_a_trial_whose_checkpoints_are_all_damaged_begins_anew(monkeypatch):
+    Damaged(monkeypatch, {location(2): location(1), location(1): None})
+    desk = FakeDesk(losses=[3], damaged=[location(2), location(1)])
+    results = steps(make_trial(desk), 3)
+    assert results[2]["epoch"] == 3
+    assert len(results[2]["went_back"]) == 2
+    assert results[2]["went_back"][1].endswith("default goes on from the start")
+    assert desk.orders[6] == Start(TrialConfig(num_epochs=4).to_dict(), None, num_to_save=1)
+
+
+@pytest.mark.parametrize("previous", [{}, {"/run/donor/epoch_0002-1": None}])
+def test_a_donors_first_checkpoint_has_no_other_in_its_place(monkeypatch, previous):
+    """Weights of a beginning by the config of the one that copies would be nobody's."""
+    Damaged(monkeypatch, previous)
+    donors = "/run/donor/epoch_0002-1"
+    trial = make_trial(FakeDesk(damaged=[donors]))
+    trial.restore(_TrainingResult(tune.Checkpoint(donors), {}))
+    with pytest.raises(TrialFailedError, match="must be whole; go on, but"):
+        trial.step()
+
+
+def test_the_donors_checkpoint_before_takes_the_place_of_a_damaged_one(monkeypatch):
+    donors, before = "/run/donor/epoch_0003-1", "/run/donor/epoch_0002-1"
+    Damaged(monkeypatch, {donors: before})
+    trial = make_trial(FakeDesk(damaged=[donors]))
+    trial.restore(_TrainingResult(tune.Checkpoint(donors), {}))
+    (result,) = steps(trial, 1)
+    assert (result["epoch"], result["went_back_to_epoch"]) == (4, 2)
 
 
 def test_a_failure_keeps_the_workers_words():

@@ -212,3 +212,61 @@ def test_tables_of_finalists_that_are_no_tables(folder, name):
     (folder / name).write_bytes(b"PAR1")
     with pytest.raises(RunError, match=f"{name} must be a whole Parquet file"):
         load_run(folder)
+
+
+def test_a_password_in_a_uri_is_refused_and_not_repeated():
+    with pytest.raises(RunError, match="must be a URI without credentials") as caught:
+        load_run("s3://KEY:hunter2@bucket/runs/x")
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/passwd", "a\\b", "..", "", "a\x1b[2J", "a" * 201]
+)
+def test_the_name_of_a_trial_is_no_path(tmp_path, name):
+    with pytest.raises(RunError, match="must be names and no paths"):
+        load_run(write_run(tmp_path / "run", [fake_trial(name)]))
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "storage", "is_refused"),
+    [
+        ("checkpoints/a/epoch_0001-1", None, False),
+        ("/etc/passwd", None, True),
+        ("../../x", None, True),
+        ("checkpoints/../../x", None, True),
+        ("s3://mine/a/epoch_0001-1", None, True),
+        ("s3://mine/x/a/epoch_0001-1", "s3://mine/x/", False),
+        ("s3://other/a/epoch_0001-1", "s3://mine/x", True),
+        ("/data/x/a/epoch_0001-1", "../x", False),
+        ("/data/x/../epoch_0001-1", "/data/x", True),
+    ],
+)
+def test_a_checkpoint_lies_in_the_run_or_its_storage(tmp_path, checkpoint, storage, is_refused):
+    run = write_run(
+        tmp_path / "run",
+        [fake_trial("a", checkpoint=checkpoint)],
+        sweep={"spec": {"storage": storage}},
+    )
+    if is_refused:
+        with pytest.raises(RunError, match="must lie in the run folder or under --storage"):
+            load_run(run)
+    else:
+        load_run(run)
+
+
+def test_no_pickle_is_read_from_a_table(tmp_path):
+    """Arrow once kept Python types as pickles in a file's schema, and ran them when it was read."""
+    run = write_run(tmp_path / "run", [fake_trial("a")])
+    table = pq.read_table(run / "trials.parquet")
+    evil = b"cposix\nsystem\n(S'touch " + str(tmp_path / "run_by_pickle").encode() + b"'\ntR."
+    field = table.schema.field("reason").with_metadata(
+        {
+            b"ARROW:extension:name": b"arrow.py_extension_type",
+            b"ARROW:extension:metadata": evil,
+        }
+    )
+    schema = table.schema.set(table.schema.get_field_index("reason"), field)
+    pq.write_table(table.cast(schema), run / "trials.parquet")
+    load_run(run)
+    assert not (tmp_path / "run_by_pickle").exists()

@@ -136,6 +136,34 @@ def test_an_exploit_takes_over_the_donors_past(folder):
     assert lineage(recorder.trials["a"]) == [(0, None, A)]
 
 
+def test_a_trial_that_went_back_behind_an_exploit_has_that_in_its_lineage(folder):
+    recorder = make_recorder(folder)
+    for name, config in (("a", A), ("b", B), ("c", C)):
+        recorder.add(name, config)
+    second = {**A, "learning_rate": 0.7}
+    recorder.exploit("b", "a", 3, second)
+    recorder.begin("b")
+    recorder.report("b", make_result(4))
+    recorder.report("b", make_result(5, went_back_to_epoch=4))  # its own checkpoint, damaged
+    assert lineage(recorder.trials["b"]) == [(0, None, A), (3, "a", second)]
+    recorder.report("b", make_result(6, went_back_to_epoch=2))  # and the one it copied
+    assert lineage(recorder.trials["b"]) == [(0, None, A), (2, "a", second)]
+    assert recorder.trials["b"].parent_epoch == 2
+    third = {**A, "learning_rate": 0.8}
+    recorder.exploit("c", "b", 5, third)
+    recorder.begin("c")
+    recorder.report("c", make_result(6, went_back_to_epoch=1))  # before b copied anything
+    assert lineage(recorder.trials["c"]) == [(0, None, A), (1, "b", third)]
+
+
+def test_a_checkpoint_that_was_deleted_is_named_no_more(folder):
+    recorder = make_recorder(folder)
+    recorder.add("a", A)
+    recorder.report("a", make_result(1, checkpoint=f"{folder.path}/checkpoints/a/epoch_0001-1"))
+    recorder.forget_checkpoint("a")
+    assert recorder.trials["a"].checkpoint is None
+
+
 def test_lineage_follows_two_exploits_in_a_row(folder):
     recorder = make_recorder(folder)
     for name, config in (("a", A), ("b", B), ("c", C)):

@@ -213,7 +213,7 @@ def test_command_stands_on_a_line_of_its_own(tmp_path, width):
 
 def test_text_of_the_run_is_no_markup_and_moves_no_cursor(tmp_path):
     trial = fake_trial(
-        "[red]a[/red]", config={"[bold]x": "[/nonsense]"}, checkpoint="\x1b[2Jc\nd", reproduce=None
+        "[red]a[bold]", config={"[bold]x": "[/nonsense]"}, checkpoint="\x1b[2Jc\nd", reproduce=None
     )
     other = fake_trial("[link=x]b", config={"[bold]x": ":smile:"})
     dataset = {"name": "[blink]set", "note": "[/]"}
@@ -221,7 +221,7 @@ def test_text_of_the_run_is_no_markup_and_moves_no_cursor(tmp_path):
         tmp_path / "[run]", [trial, other], sweep={"name": "$x$", "dataset": dataset}
     )
     text, _ = printed(folder)
-    for part in ("[red]a[/red]", "[link=x]b", "[blink]set ([/])", "[/nonsense]", ":smile:"):
+    for part in ("[red]a[bold]", "[link=x]b", "[blink]set ([/])", "[/nonsense]", ":smile:"):
         assert part in text
     assert "\x1b" not in text
     assert r"checkpoint: \x1b[2Jc\nd" in text

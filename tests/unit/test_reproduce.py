@@ -71,3 +71,39 @@ def test_other_data_are_refused(run):
     message = refusal(run, "good")
     assert "data must be what the run used (digits, fingerprint 0000000000000000), got " in message
     assert message.endswith("; give --data-dir")
+
+
+def test_a_trial_whose_name_is_a_path_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", [fake_trial("../../x")])
+    assert "TRIAL must be a name and no path, got '../../x'" in refusal(run, "../../x")
+
+
+@pytest.mark.parametrize(
+    "lineage",
+    [
+        [],
+        [step(1, A)],
+        [step(None, A)],
+        [step(0, A), step(4, B), step(2, C)],
+        [step(0, A), step(9, B)],
+    ],
+)
+def test_a_lineage_that_leads_nowhere_is_refused(tmp_path, lineage):
+    run = write_run(tmp_path / "run", [fake_trial("a", lineage=lineage, epoch=5)])
+    assert "the lineage of TRIAL must go from epoch 0 to 5" in refusal(run, "a")
+
+
+def test_a_config_that_is_none_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", [fake_trial("a", config={"__class__": "os.system"})])
+    assert "must be fields of TrialConfig" in refusal(run, "a")
+
+
+@pytest.mark.parametrize("gangs", [None, [], {}, {"workers_per_gang": "2"}])
+def test_a_run_that_does_not_say_its_gangs_is_refused(tmp_path, gangs):
+    run = write_run(tmp_path / "run", [fake_trial("a")], sweep={"gangs": gangs})
+    assert "gangs in sweep.json must say" in refusal(run, "a")
+
+
+def test_a_run_that_does_not_say_its_data_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", [fake_trial("a")], sweep={"spec": {}})
+    assert "must say which data the run used" in refusal(run, "a")

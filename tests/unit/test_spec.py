@@ -43,6 +43,7 @@ FLAGS = {
     "storage": ("s3://bucket/x", "s3://bucket/x"),
     "overwrite": ("", True),
     "checkpoint_epochs": ("2", 2),
+    "checkpoint_quota_gb": ("0.5", 0.5),
     "space": ("augmentation optimizer", ("augmentation", "optimizer")),
     "sampler": ("grid", "grid"),
     "fix": ("optimizer=adamw dropout=0.1", ("optimizer=adamw", "dropout=0.1")),
@@ -224,3 +225,11 @@ def test_given_objectives_are_kept_in_order():
     assert [o.column for o in spec.resolved_objectives()] == ["gang_seconds", "val_accuracy"]
     priced = SweepSpec(objectives=("cost_usd:min",), price_usd_per_hour=2.0)
     assert priced.resolved_objectives()[0].direction == "min"
+
+
+@pytest.mark.parametrize("secret", ["s3://KEY:SECRET@bucket/x", "s3://bucket/x?secret_key=SECRET"])
+def test_a_storage_with_a_secret_is_refused_and_not_repeated(secret):
+    said = refusal("--storage", secret)
+    assert "--storage must be" in said
+    assert "environment" in said
+    assert "SECRET" not in said.replace("AWS_SECRET_ACCESS_KEY", "")

@@ -9,6 +9,7 @@ from sample_sweep import make_plan, make_recorder, make_result
 from sweeps import tune_callback
 from sweeps.run_folder import RunFolder
 from sweeps.tune_callback import StopOnRequest, SweepCallback, failure_text
+from trainables.checkpoint_store import write_checkpoint
 from trainables.trial_config import TrialConfig
 
 
@@ -23,19 +24,24 @@ class Sweep:
 
     def __init__(self, folder, num_epochs=3):
         self.released, self.kept, self.donors, self.denials = [], [], set(), {}
-        self.recorder_folder = RunFolder(folder, overwrite=False)
-        self.recorder = make_recorder(self.recorder_folder)
+        self.ended, self.said = [], []
+        self.recorder = make_recorder(RunFolder(folder, overwrite=False))
         for name in "ab":
             self.recorder.add(name, TrialConfig(patience_epochs=2).to_dict())
         self.callback = SweepCallback(
             self.recorder,
-            SimpleNamespace(add=lambda *arguments: self.kept.append(arguments)),
+            SimpleNamespace(
+                add=lambda *arguments: self.kept.append(arguments),
+                end=self.ended.append,
+                knows=lambda location: any(location == kept[1] for kept in self.kept),
+            ),
+            storage=str(folder / "checkpoints"),
             donor_checkpoints=lambda: self.donors,
             release=self.released.append,
             plan=make_plan(scheduler="asha", epochs=num_epochs),
             denial=self.denials.get,
             decision=lambda trial_id: {"decision": "CONTINUE"},
-            storage=str(self.recorder_folder.checkpoints),
+            tell=self.said.append,
         )
 
     def tell(self, event, trial, *arguments):
@@ -131,10 +137,33 @@ def test_checkpoints_are_kept_for_donors_and_for_those_that_resume(sweep):
         sweep.tell("start", trial)
     sweep.tell("result", make_trial(), make_result(1, checkpoint="a/1"))
     sweep.tell("result", make_trial(), make_result(2))  # an epoch without one
-    assert sweep.kept == [("a", "a/1", {"donor's", "b's"})]
+    assert sweep.kept == [("a", "a/1", {"donor's", "b's"}, None)]
     sweep.tell("complete", resumes)
     sweep.tell("result", make_trial(), make_result(3, checkpoint="a/3"))
-    assert sweep.kept[-1] == ("a", "a/3", {"donor's"})
+    assert sweep.kept[-1] == ("a", "a/3", {"donor's"}, None)
+
+
+def test_a_checkpoint_that_no_result_told_of_is_kept_with_what_it_came_from(sweep, tmp_path):
+    root = tmp_path / "checkpoints"
+    first, second = str(root / "a" / "epoch_0001-1"), str(root / "a" / "epoch_0002-1")
+    write_checkpoint({"epoch": 2}, second, previous=first)
+    trial = make_trial()
+    sweep.tell("start", trial)
+    sweep.tell("result", trial, make_result(1, checkpoint=first))
+    for path in (first, second):
+        checkpoint = SimpleNamespace(path=path)
+        sweep.callback.on_checkpoint(0, [], trial, checkpoint=checkpoint)
+    assert [kept[1] for kept in sweep.kept] == [first, second]
+    assert sweep.kept[1][3] == first
+
+
+def test_a_damaged_checkpoint_is_told_of_and_a_trial_that_ends_goes_on_no_more(sweep):
+    trial = make_trial()
+    sweep.tell("start", trial)
+    sweep.tell("result", trial, make_result(1, went_back=["damaged"], went_back_to_epoch=0))
+    assert sweep.said == ["damaged"]
+    sweep.tell("complete", trial)
+    assert sweep.ended == ["a"]
 
 
 def test_pauses_are_noticed_between_steps(sweep, monkeypatch):
