@@ -143,7 +143,7 @@ def _run(
         desk = stack.enter_context(
             hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage, sweep.spending.budget)
         )
-        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials)
+        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials, cluster.links)
         keeper = CheckpointKeeper()
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
@@ -186,6 +186,7 @@ def _progress(
         num_epochs=sweep.plan.num_epochs,
         notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
         outlook=lambda: sweep.spending.text(watch.standing),
+        gangs=lambda: watch.standing.gangs if watch.standing else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Mapping
@@ -9,13 +10,14 @@ from typing import Any, Final
 
 import ray
 
-from analysis.records import LEDGER_FILE, LEDGER_SCHEMA
+from analysis.records import GANGS_FILE, LEDGER_FILE, LEDGER_SCHEMA
 from sweeps.gangs import kill_gangs
+from sweeps.gauges import SweepGauges
 from sweeps.recorder import TrialRecord
 from sweeps.run_folder import RunFolder
 from sweeps.spending import Spending
 from trainables.cost import time_usd
-from trainables.ledger import Account, Span, Standing
+from trainables.ledger import Account, GangStanding, Span, Standing
 
 POLL_S: Final = 0.25
 WRITE_INTERVAL_S: Final = 5.0
@@ -31,8 +33,9 @@ class LedgerWatch:
     Args:
         desk: handle of the lease desk.
         spending: with the budget, if there is one.
-        folder: where the ledger is written.
+        folder: where the ledger is written, and what the gangs do.
         trials: of the recorder; read only.
+        links: of the cluster, to be written down.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class LedgerWatch:
         spending: Spending,
         folder: RunFolder,
         trials: Mapping[str, TrialRecord],
+        links: Mapping[str, Any],
     ) -> None:
         self.standing: Standing | None = None
         self.spent: str | None = None
@@ -48,6 +52,9 @@ class LedgerWatch:
         self._spending = spending
         self._folder = folder
         self._trials = trials
+        self._links = links
+        self._gauges = SweepGauges(folder.path.name, spending.usd_per_gang_hour)
+        self._gangs: dict[int, GangStanding] = {}  # as they were last seen
         self._spans: list[Span] = []
         self._written_s = time.monotonic()
         self._stopping = threading.Event()
@@ -92,8 +99,10 @@ class LedgerWatch:
         """Do what is due; return in how many seconds to look again."""
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
+        self._gangs |= {gang.gang: gang for gang in standing.gangs}
         self._spending.look(list(self._trials.values()), standing)
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
+            self._gauges.show(list(self._trials.values()), standing)
             self._write()
         budget = self._spending.budget
         if budget is None or standing.holding.num_held == 0:
@@ -114,6 +123,13 @@ class LedgerWatch:
         self._written_s = time.monotonic()
         if new:
             self._folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, self._rows())
+        content = {
+            "written_unix_s": time.time(),
+            "usd_per_gang_hour": self._spending.usd_per_gang_hour,
+            "gangs": [dataclasses.asdict(gang) for gang in self._gangs.values()],
+            **self._links,
+        }
+        self._folder.write_json(GANGS_FILE, content)
 
     def _rows(self) -> list[dict[str, Any]]:
         usd = self._spending.usd_per_gang_hour
