@@ -36,10 +36,10 @@ class SweepGauges:
 
     def show(self, trials: Collection[TrialRecord], standing: Standing) -> None:
         """Set all of them."""
-        statuses = Counter(trial.status for trial in trials)
+        statuses: Counter[str] = Counter(trial.status for trial in trials)
         for status in TRIAL_STATUSES:
             self._trials.set(statuses[status], {"status": status})
-        kinds = Counter(gang.kind for gang in standing.gangs)
+        kinds: Counter[str] = Counter(gang.kind for gang in standing.gangs)
         for kind in LEDGER_KINDS:
             self._gangs.set(kinds[kind], {"kind": kind})
         held_seconds = standing.holding.held_seconds
