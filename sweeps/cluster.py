@@ -9,9 +9,9 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import ray
 
@@ -31,10 +31,12 @@ class Cluster:
     Attributes:
         scratch: where Ray Tune and Ray Train keep their own state for this session.
         is_local: started by us, on this machine alone.
+        links: where a person or Prometheus looks: `dashboard_url`, `metrics_urls`.
     """
 
     scratch: str
     is_local: bool
+    links: Mapping[str, Any] = field(default_factory=dict)
 
 
 def local_node() -> Node:
@@ -86,7 +88,7 @@ def local_cluster(plan: GangPlan) -> Iterator[Cluster]:
         _protect_token()
         # Ray Train's helpers connect by address; another cluster on this host must not be taken.
         os.environ["RAY_ADDRESS"] = context.address_info["address"]
-        yield Cluster(scratch=f"{folder}/scratch", is_local=True)
+        yield Cluster(f"{folder}/scratch", is_local=True, links=_links(context))
     finally:
         os.environ.pop("RAY_ADDRESS", None)
         ray.shutdown()
@@ -115,7 +117,7 @@ def running_cluster(address: str) -> Iterator[Cluster]:
     _set_environment(num_gangs=8)
     try:
         with quiet(Path(os.devnull)):  # Ray tries for 20 s and prints a line a second
-            ray.init(address=address, log_to_driver=False, configure_logging=False)
+            context = ray.init(address=address, log_to_driver=False, configure_logging=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(
             f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}, or "
@@ -129,7 +131,7 @@ def running_cluster(address: str) -> Iterator[Cluster]:
             )
         scratch = tempfile.mkdtemp(prefix="paretune-")
         try:
-            yield Cluster(scratch=scratch, is_local=False)
+            yield Cluster(scratch, is_local=False, links=_links(context))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     finally:
@@ -151,6 +153,16 @@ def _check_reachable(address: str) -> None:
         raise InputError(
             f"--address must be a running Ray cluster, got {address} ({error}); {START_HINT}"
         ) from None
+
+
+def _links(context: Any) -> dict[str, Any]:
+    """Return where Ray shows the cluster, and where each node of now exports its metrics."""
+    nodes = (node for node in ray.nodes() if node["Alive"])
+    metrics = [
+        f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics" for node in nodes
+    ]
+    dashboard = context.dashboard_url  # without a scheme; empty where there is none
+    return {"dashboard_url": f"http://{dashboard}" if dashboard else None, "metrics_urls": metrics}
 
 
 def cluster_nodes() -> list[Node]:

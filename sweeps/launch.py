@@ -192,9 +192,10 @@ def _run(
             sweep.spending,
             sweep.folder,
             recorder.trials,
-            journal.append,
-            () if sweep.past is None else sweep.past.spans,
-            tell,
+            cluster.links,
+            write=journal.append,
+            past=() if sweep.past is None else sweep.past.spans,
+            tell=tell,
         )
         keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
         progress = _progress(sweep, recorder, watch, shown, stop)
@@ -260,6 +261,7 @@ def _progress(
         num_epochs=sweep.plan.num_epochs,
         notice=lambda: "stopping: the running epochs are given up" if stop.is_set() else None,
         outlook=lambda: sweep.spending.text(watch.standing),
+        gangs=lambda: watch.standing.gangs if watch.standing else (),
     )
 
 

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 import ray
 
-from analysis.records import LEDGER_FILE, LEDGER_SCHEMA
+from analysis.records import GANGS_FILE, LEDGER_FILE, LEDGER_SCHEMA
 from sweeps.gangs import kill_gangs
+from sweeps.gauges import SweepGauges
 from sweeps.recorder import TrialRecord, Write
 from sweeps.run_folder import RunFolder
 from sweeps.spending import Spending
 from trainables.cost import time_usd
-from trainables.ledger import Account, Span, Standing
+from trainables.ledger import Account, GangStanding, Span, Standing
 
 POLL_S: Final = 0.25
 WRITE_INTERVAL_S: Final = 5.0
@@ -34,8 +35,9 @@ class LedgerWatch:
     Args:
         desk: handle of the lease desk.
         spending: with the budget, if there is one.
-        folder: where the ledger is written.
+        folder: where the ledger is written, and what the gangs do.
         trials: of the recorder; read only.
+        links: of the cluster, to be written down.
         write: puts what was held into the journal.
         past: spans of earlier processes of the sweep, on the clock of the Unix epoch.
         tell: hears what workers say that the user shall know at once.
@@ -47,6 +49,8 @@ class LedgerWatch:
         spending: Spending,
         folder: RunFolder,
         trials: Mapping[str, TrialRecord],
+        links: Mapping[str, Any],
+        *,
         write: Write,
         past: Sequence[Span] = (),
         tell: Callable[[str], None] = lambda _: None,
@@ -62,6 +66,9 @@ class LedgerWatch:
         self._to_unix_s = time.time() - time.monotonic()
         self._spans = list(past)
         self._num_past = len(self._spans)
+        self._links = links
+        self._gauges = SweepGauges(folder.path.name, spending.usd_per_gang_hour)
+        self._gangs: dict[int, GangStanding] = {}  # as they were last seen
         self._written_s = time.monotonic()
         self._journalled_s = self._written_s
         self._stopping = threading.Event()
@@ -115,10 +122,12 @@ class LedgerWatch:
         self.standing = standing
         for line in ray.get(self._desk.take_notices.remote()):
             self._tell(line)
+        self._gangs |= {gang.gang: gang for gang in standing.gangs}
         self._spending.look(list(self._trials.values()), standing)
         if time.monotonic() - self._journalled_s >= JOURNAL_INTERVAL_S:
             self._journal()
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
+            self._gauges.show(list(self._trials.values()), standing)
             self._write()
         budget = self._spending.budget
         if budget is None or standing.holding.num_held == 0:
@@ -152,6 +161,13 @@ class LedgerWatch:
         self._written_s = time.monotonic()
         if self._spans:
             self._folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, self._rows())
+        content = {
+            "written_unix_s": time.time(),
+            "usd_per_gang_hour": self._spending.usd_per_gang_hour,
+            "gangs": [dataclasses.asdict(gang) for gang in self._gangs.values()],
+            **self._links,
+        }
+        self._folder.write_json(GANGS_FILE, content)
 
     def _rows(self) -> list[dict[str, Any]]:
         usd = self._spending.usd_per_gang_hour

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rich.console import Console, Group, RenderableType
@@ -15,12 +15,15 @@ from rich.text import Text
 
 from analysis.records import Objective
 from sweeps.front import front, ranked
+from sweeps.gangs_table import clock_words, gangs_table
 from sweeps.recorder import SweepRecorder, TrialRecord
+from trainables.ledger import GangStanding
 
 PLAIN_INTERVAL_S: Final = 10.0
 """Seconds between two lines where there is no terminal."""
 
 MAX_ROWS: Final = 12
+MAX_GANGS: Final = 8
 
 _STATE_ORDER: Final = (
     "running", "paused", "pending", "completed", "stopped", "failed", "refused", "interrupted",
@@ -39,6 +42,7 @@ class Progress:
         num_epochs: of a full training.
         notice: returns a line to show below, or None.
         outlook: returns what is spent and what the sweep will take, in place of the ETA, or None.
+        gangs: returns what they do, for the table.
         clock: seconds, monotonic.
     """
 
@@ -53,6 +57,7 @@ class Progress:
         num_epochs: int,
         notice: Callable[[], str | None] = lambda: None,
         outlook: Callable[[], str | None] = lambda: None,
+        gangs: Callable[[], Sequence[GangStanding]] = tuple,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recorder = recorder
@@ -63,6 +68,7 @@ class Progress:
         self._num_epochs = num_epochs
         self._notice = notice
         self._outlook = outlook
+        self._gangs = gangs
         self._clock = clock
         self._started_s = clock()
         self._stopping = threading.Event()
@@ -146,7 +152,9 @@ class Progress:
             if part
         )
         notice = self._notice()
-        return Group(table, Text(footer), *([Text(notice)] if notice else []))
+        epochs = {t.trial_id: f"{t.epoch}/{self._num_epochs}" for t in trials}
+        panel = gangs_table(self._gangs(), epochs, max_rows=MAX_GANGS)
+        return Group(table, *panel, Text(footer), *([Text(notice)] if notice else []))
 
     def _values(self, trial: TrialRecord) -> str:
         pairs = (f"{o.column} {_value(trial, o)}" for o in self._objectives)
@@ -181,10 +189,3 @@ def _states(trials: list[TrialRecord], num_trials: int) -> str:
     counts = Counter(trial.status for trial in trials)
     counts["pending"] += max(0, num_trials - len(trials))
     return ", ".join(f"{counts[state]} {state}" for state in _STATE_ORDER if counts[state])
-
-
-def clock_words(seconds: float) -> str:
-    """Return m:ss or h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

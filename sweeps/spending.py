@@ -12,9 +12,9 @@ from typing import Any, Final
 from sweeps.budget import END_RESERVE_S, Budget, Examination, Limits, epoch_key
 from sweeps.draw import DrawnTrial
 from sweeps.forecast import Forecast, Outlook, Rungs, Situation, asha_rungs, forecast
+from sweeps.gangs_table import clock_words
 from sweeps.plan import SweepPlan
 from sweeps.prices import Price, PriceRequest, find_price
-from sweeps.progress import clock_words
 from sweeps.recorder import TrialRecord
 from sweeps.resources import GangPlan, Node
 from sweeps.spec import HALVING, POPULATION, SweepSpec

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from trainables.ledger import SpanKind
+from trainables.ledger import GangStanding, Span, SpanKind
 from trainables.orders import Order, Outcome, Reply, Ticket
 
 LeasePurpose = Literal["training", "examination"]
@@ -66,6 +66,13 @@ class GangState:
             return "start_up", None
         # An order that nobody waits for any more is carried out to its end.
         return ("idle" if self.is_ready and self.order is None else "lost"), None
+
+    def stand(self, span: Span) -> GangStanding:
+        """Return what is done in an open span, and where."""
+        hosts = tuple(seat.host for _, seat in sorted(self.workers.items()))
+        return GangStanding(
+            self.index, span.generation, span.kind, span.trial_id, span.seconds, hosts
+        )
 
     def describe(self) -> dict[str, Any]:
         """Tell of the gang: its generation, whether it is ready, its workers and whose it is."""

@@ -346,7 +346,8 @@ class LeaseDesk:
         is_idle = all(state.order is None for state in self._gangs)
         is_spent = self._gate is not None and is_idle and self._gate.is_spent(holding)
         idle = self._ledger.account().by_kind.get("idle", 0.0)
-        return Standing(holding, is_spent, idle, self._num_leases, len(self._ledger.spans))
+        gangs = tuple(self._gangs[span.gang].stand(span) for span in self._ledger.open_spans())
+        return Standing(holding, is_spent, idle, self._num_leases, len(self._ledger.spans), gangs)
 
     async def account(self) -> Account:
         """Return the ledger's sums."""

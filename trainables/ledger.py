@@ -76,6 +76,25 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class GangStanding:
+    """What a gang does at a moment.
+
+    Attributes:
+        kind: as of a `Span`.
+        trial_id: whose it is; None: overhead.
+        seconds: for how long it has done so.
+        hosts: of its workers, by rank; those it last had, while it starts again.
+    """
+
+    gang: int
+    generation: int
+    kind: SpanKind
+    trial_id: str | None
+    seconds: float
+    hosts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Standing:
     """How far a sweep's gangs have come, for those who look on.
 
@@ -85,6 +104,7 @@ class Standing:
         idle_seconds: of all gangs, between and around leases.
         num_leases: given so far.
         num_spans: that have ended.
+        gangs: that are held.
     """
 
     holding: Holding
@@ -92,6 +112,7 @@ class Standing:
     idle_seconds: float
     num_leases: int
     num_spans: int
+    gangs: tuple[GangStanding, ...] = ()
 
 
 @dataclass
@@ -195,13 +216,18 @@ class Ledger:
                 spans.append(Span(gang, span.generation, "lost", span.trial_id, lost_from_s, now_s))
         return spans
 
+    def open_spans(self) -> list[Span]:
+        """Return what each gang that is held does, up to now."""
+        now_s = self._clock()
+        return [self._span(gang, span, now_s) for gang, span in self._open.items()]
+
     def account(self) -> Account:
         """Return the sums so far, open spans included."""
-        account, now_s = Account(self._closed.held_seconds), self._clock()
+        account = Account(self._closed.held_seconds)
         for name in ("by_kind", "by_trial", "lost_by_trial"):
             getattr(account, name).update(getattr(self._closed, name))
-        for gang, span in self._open.items():
-            account.add(self._span(gang, span, now_s))
+        for span in self.open_spans():
+            account.add(span)
         return account
 
     def seconds_of(self, trial_id: str) -> float:

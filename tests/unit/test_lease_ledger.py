@@ -7,6 +7,7 @@ from fake_gang import Clock, FakeGang, is_waiting, let_all_run, obey, run
 
 from trainables.gang_state import Seat
 from trainables.lease import LeaseDesk
+from trainables.ledger import GangStanding
 from trainables.orders import Denied, Done, Finished, Lost, Save, Start, TrainEpoch
 
 
@@ -231,5 +232,24 @@ def test_the_standing_tells_idle_time_and_leases(num_leases):
         assert standing.idle_seconds == 2 * num_leases
         assert (standing.num_leases, standing.num_spans) == (num_leases, 2 * num_leases)
         assert not standing.is_spent
+
+    run(scenario())
+
+
+def test_a_gang_stands_where_its_workers_are_with_what_it_does_now():
+    async def scenario():
+        clock = Clock()
+        desk = LeaseDesk([2, 1], clock=clock)
+        FakeGang(desk, obey).start(2)
+        await let_all_run()
+        await desk.lease("a")
+        clock.now_s = 3
+        assert (await desk.standing()).gangs == (
+            GangStanding(0, 1, "training", "a", 3, ("host", "host")),
+            GangStanding(1, 0, "start_up", None, 3, ()),
+        )
+        await desk.end_gang(0)
+        await desk.close()
+        assert [gang.gang for gang in (await desk.standing()).gangs] == [1]
 
     run(scenario())

@@ -57,6 +57,8 @@ def test_open_spans_count():
     assert ledger.account().by_kind == {"start_up": 12, "training": 2}
     holding = ledger.holding()
     assert (holding.now_s, holding.held_seconds, holding.num_held) == (7, 14, 2)
+    now = [(s.gang, s.kind, s.trial_id, s.seconds) for s in ledger.open_spans()]
+    assert now == [(0, "start_up", None, 7), (1, "training", "a", 2)]
 
 
 def test_what_a_failure_took_away_is_what_was_not_saved():

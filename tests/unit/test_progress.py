@@ -7,8 +7,9 @@ from rich.console import Console
 
 from analysis.records import Objective
 from sweeps import progress
-from sweeps.progress import MAX_ROWS, Progress
+from sweeps.progress import MAX_GANGS, MAX_ROWS, Progress
 from sweeps.recorder import TrialRecord
+from trainables.ledger import GangStanding
 
 OBJECTIVES = (Objective("val_accuracy", "max"), Objective("latency_p50_ms", "min"))
 
@@ -171,6 +172,20 @@ def test_what_the_table_hides_is_said():
     assert len(screen.rows()) == MAX_ROWS
     assert "5 more" in screen.table()
     assert "more" not in Screen(*trials[:MAX_ROWS]).table()
+
+
+def test_the_table_shows_what_the_gangs_do():
+    gangs = [
+        GangStanding(0, 1, "training", "a", 65.0, ("h", "h")),
+        *(GangStanding(i, 1, "idle", None, 1.0, ("h",)) for i in range(1, MAX_GANGS + 3)),
+    ]
+    text = Screen(trial("a", epoch=2), gangs=lambda: gangs).table()
+    (row,) = (line for line in text.splitlines() if "training" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "0", "training", "a", "2/10", "1:05", "h x2",
+    ]  # fmt: skip
+    assert "3 more gangs: 3 idle" in text
+    assert "gang" not in Screen(trial("a")).table()
 
 
 def test_lines_are_written_where_there_is_no_terminal(monkeypatch):

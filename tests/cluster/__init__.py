@@ -1,0 +1,1 @@
+"""Several hosts on one machine, and a sweep on them; run by scripts/cluster-test."""
