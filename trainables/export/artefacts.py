@@ -44,7 +44,7 @@ def check_export_installed() -> None:
     missing = [name for name in _MODULES if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
-            f"what exports must be installed, got none of {', '.join(missing)}; run: "
+            f"what exports must be installed, got it without {', '.join(missing)}; run: "
             "pip install 'paretune[export]'"
         )
 

@@ -30,6 +30,7 @@ from trainables.latency.trained_run import TrainedRun, read_run
 _RESULTS_FILE: Final = "results.parquet"
 _LATENCY_FILE: Final = "latency.parquet"
 _ROBUSTNESS_FILE: Final = "robustness.parquet"
+_WAITING: Final = "waiting for another measurement to end"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ def export_trial(request: ExportRequest, tell: Callable[[str], None]) -> None:
             nothing is left.
         LatencyError: if measuring broke down; likewise.
     """
-    _check_folder(request)
     run = read_run(request.run, "RUN", "")
+    _check_folder(request)
     (subject,) = run.subjects([request.trial_id])
     assert subject.checkpoint is not None
     row = _figures(run, request.trial_id, checkpoint_epoch(subject.checkpoint))
@@ -90,7 +91,7 @@ def export_trial(request: ExportRequest, tell: Callable[[str], None]) -> None:
         outcome = None
         if target is not None:
             tell(f"measuring {target.slo.column} in {target.serving.runtime}")
-            outcome = check_slo(target, subject.config, data, folder, lambda: tell("waiting"))
+            outcome = check_slo(target, subject.config, data, folder, lambda: tell(_WAITING))
             _judge(outcome, tell, is_forced=request.force_slo)
         facts = CardFacts(
             sweep=run.sweep,
