@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -48,6 +48,7 @@ from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
+from sweeps.trackers.choose import check_trackers, start_trackers
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
 from trainables.errors import EXIT_BAD_INPUT, InputError
@@ -86,6 +87,7 @@ def launch(spec: SweepSpec) -> int:
             started or written by then.
     """
     started_s = time.monotonic()
+    check_trackers(spec.track)
     folder = RunFolder(
         Path(spec.out) if spec.out else default_run_path(spec.name), overwrite=spec.overwrite
     )
@@ -106,6 +108,7 @@ def launch(spec: SweepSpec) -> int:
         _say_plan(console, sweep)
         recorder = _recorder(sweep)
         with quiet(folder.log_path) as shown:
+            recorder.follow(start_trackers(spec.track, content, folder.path, _warn_on(shown)))
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
@@ -116,7 +119,18 @@ def launch(spec: SweepSpec) -> int:
         folder.write_json(SWEEP_FILE, content)
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
+    recorder.conclude(content)
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
+
+
+def _warn_on(shown: Console) -> Callable[[str], None]:
+    """Return what shows a line to the user, while the sweep is quiet and afterwards."""
+
+    def warn(line: str) -> None:
+        console = Console(stderr=True) if shown.file.closed else shown
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return warn
 
 
 def _recorder(sweep: PreparedSweep) -> SweepRecorder:

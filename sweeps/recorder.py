@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from analysis.records import (
 )
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
+from sweeps.trackers.protocol import Tracker
 from sweeps.trackers.tensorboard import TensorBoardTracker
 from trainables.cost import carbon_kg, energy_kwh, time_usd
 from trainables.ledger import Account
@@ -171,10 +172,14 @@ class SweepRecorder:
         self._clock = clock
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
-        self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
+        self._trackers: list[Tracker] = [TensorBoardTracker(folder.tensorboard, objectives)]
         self._exploits: dict[str, _Exploit] = {}  # of trials that have not begun since
         self._begun: dict[str, _Exploit] = {}  # of trials that have not reported since
         self._flushed_s = -math.inf
+
+    def follow(self, trackers: Sequence[Tracker]) -> None:
+        """Let other trackers hear of what comes from now on."""
+        self._trackers += trackers
 
     def add(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Enter a trial that waits for its gang."""
@@ -240,7 +245,8 @@ class SweepRecorder:
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
         self._new_results.append(row)
-        self._tensorboard.report(trial_id, row)
+        for tracker in self._trackers:
+            tracker.report(trial_id, record.config, row)
         self.flush(is_due_only=True)
 
     def exploit(
@@ -278,6 +284,8 @@ class SweepRecorder:
         """Enter a finalist's scores on the test part, by name."""
         named = {f"test_{name}": value for name, value in scores.items()}
         self.trials[trial_id].figures.update(named)
+        for tracker in self._trackers:
+            tracker.examine(trial_id, named)
 
     def settle(self, account: Account) -> None:
         """Enter what each trial held a gang for, lost and failed epochs included."""
@@ -316,7 +324,8 @@ class SweepRecorder:
         """Note how a trial ended."""
         record = self.trials[trial_id]
         record.status, record.reason = status, reason
-        self._tensorboard.finish(trial_id, record.config, record.row())
+        for tracker in self._trackers:
+            tracker.finish(trial_id, record.config, record.row())
         self.flush(is_due_only=True)
 
     def close(self) -> None:
@@ -325,7 +334,15 @@ class SweepRecorder:
             if record.status in ("pending", "running", "paused"):
                 self.finish(record.trial_id, "interrupted", "the sweep ended before it did")
         self.flush()
-        self._tensorboard.close()
+
+    def conclude(self, sweep: Mapping[str, Any]) -> None:
+        """Let trackers show the whole sweep, once its report is written.
+
+        Args:
+            sweep: content of `sweep.json`.
+        """
+        for tracker in self._trackers:
+            tracker.conclude(self._folder.path, sweep)
 
     def flush(self, *, is_due_only: bool = False) -> None:
         """Write the Parquet files; with `is_due_only` at most every few seconds."""

@@ -21,6 +21,7 @@ from trainables.epoch_result import STEERING_COLUMNS
 from trainables.errors import InputError
 
 SchedulerName = Literal["fifo", "asha", "pbt", "mo_asha", "mo_pbt"]
+TrackerName = Literal["mlflow", "wandb"]
 HALVING: Final = ("asha", "mo_asha")
 """Schedulers that stop trials at rungs."""
 POPULATION: Final = ("pbt", "mo_pbt")
@@ -171,6 +172,9 @@ class SweepSpec:
     """Delete what lies in --out."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
+    track: tyro.conf.UseAppendAction[tuple[TrackerName, ...]] = ()
+    """Also show the trials in mlflow (where MLFLOW_TRACKING_URI says) or wandb (offline without an
+    account); give it twice for both."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",
