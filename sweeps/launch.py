@@ -55,6 +55,7 @@ from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec
 from sweeps.sweep_file import describe_sweep
+from sweeps.trackers.choose import check_trackers, start_trackers
 from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback, ending_of
 from trainables.errors import EXIT_BAD_INPUT, InputError
@@ -93,6 +94,7 @@ def launch(spec: SweepSpec) -> int:
             started or written by then.
     """
     started_s = time.monotonic()
+    check_trackers(spec.track)
     resumption = read_resumption(spec) if spec.resume else None
     out = spec.resume or spec.out
     folder = RunFolder(
@@ -122,6 +124,7 @@ def launch(spec: SweepSpec) -> int:
         _say_plan(console, sweep)
         recorder = _recorder(sweep, journal)
         with quiet(folder.log_path) as shown:
+            recorder.follow(start_trackers(spec.track, content, folder.path, _warn_on(shown)))
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             job = ray.get_runtime_context().get_job_id()
@@ -135,11 +138,22 @@ def launch(spec: SweepSpec) -> int:
         folder.write_json(SWEEP_FILE, content)
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
+    recorder.conclude(content)
     if not stop.is_set():
         return report.returncode
     again = shlex.join(["python", sys.argv[0], "--resume", str(folder.path)])
     print(f"interrupted; go on with:\n{again}")
     return EXIT_INTERRUPTED
+
+
+def _warn_on(shown: Console) -> Callable[[str], None]:
+    """Return what shows a line to the user, while the sweep is quiet and afterwards."""
+
+    def warn(line: str) -> None:
+        console = Console(stderr=True) if shown.file.closed else shown
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return warn
 
 
 def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:

@@ -10,7 +10,7 @@ import json
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,7 @@ from analysis.records import (
 from sweeps.journal import Event
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
+from sweeps.trackers.protocol import Tracker
 from sweeps.trackers.tensorboard import TensorBoardTracker
 from trainables.cost import carbon_kg, energy_kwh, time_usd
 from trainables.ledger import Account
@@ -55,7 +56,14 @@ OPEN: Final = ("pending", "running", "paused")
 """What a trial is that has not ended."""
 
 _JOURNALLED: Final = frozenset(
-    {*RESULTS_SCHEMA.names, "checkpoint", "done", "energy_joules", "is_stopped_early"}
+    {
+        *RESULTS_SCHEMA.names,
+        "checkpoint",
+        "done",
+        "energy_joules",
+        "is_stopped_early",
+        "went_back_to_epoch",
+    }
 )
 """What the journal keeps of a report, beside the details of the last one."""
 
@@ -197,11 +205,15 @@ class SweepRecorder:
         self._clock = clock
         self._written = RESULTS_SCHEMA.empty_table()
         self._new_results: list[dict[str, Any]] = []
-        self._tensorboard = TensorBoardTracker(folder.tensorboard, objectives)
+        self._trackers: list[Tracker] = [TensorBoardTracker(folder.tensorboard, objectives)]
         self._exploits: dict[str, _Exploit] = {}  # of trials that have not begun since
         self._begun: dict[str, _Exploit] = {}  # of trials that have not reported since
         self._saved: dict[str, str] = {}  # the newest checkpoint of each trial
         self._flushed_s = -math.inf
+
+    def follow(self, trackers: Sequence[Tracker]) -> None:
+        """Let other trackers hear of what comes from now on."""
+        self._trackers += trackers
 
     def replay(self, events: Iterable[Event]) -> None:
         """Enter what the journal of an earlier process of this run holds."""
@@ -291,7 +303,9 @@ class SweepRecorder:
             kept["checkpoint"] = self._relative(str(kept["checkpoint"]))
         is_synced = decision["decision"] != "CONTINUE"
         self._write("report", is_synced=is_synced, trial_id=trial_id, result=kept, **decision)
-        self._tensorboard.report(trial_id, self._enter_report(trial_id, result))
+        row = self._enter_report(trial_id, result)
+        for tracker in self._trackers:
+            tracker.report(trial_id, self.trials[trial_id].config, row)
         self.flush(is_due_only=True)
 
     def _is_known(self, trial_id: str, result: Mapping[str, Any]) -> bool:
@@ -399,6 +413,8 @@ class SweepRecorder:
         """Enter a finalist's scores on the test part, by name."""
         named = {f"test_{name}": value for name, value in scores.items()}
         self.trials[trial_id].figures.update(named)
+        for tracker in self._trackers:
+            tracker.examine(trial_id, named)
 
     def settle(self, account: Account) -> None:
         """Enter what each trial held a gang for, lost and failed epochs included."""
@@ -448,7 +464,8 @@ class SweepRecorder:
     def _show_end(self, trial_id: str, status: TrialStatus, reason: str | None) -> None:
         self._enter_end(trial_id, status, reason)
         record = self.trials[trial_id]
-        self._tensorboard.finish(trial_id, record.config, record.row())
+        for tracker in self._trackers:
+            tracker.finish(trial_id, record.config, record.row())
         self.flush(is_due_only=True)
 
     def close(self) -> None:
@@ -458,7 +475,15 @@ class SweepRecorder:
                 # Not in the journal: there they go on.
                 self._show_end(record.trial_id, "interrupted", "the sweep ended before it did")
         self.flush()
-        self._tensorboard.close()
+
+    def conclude(self, sweep: Mapping[str, Any]) -> None:
+        """Let trackers show the whole sweep, once its report is written.
+
+        Args:
+            sweep: content of `sweep.json`.
+        """
+        for tracker in self._trackers:
+            tracker.conclude(self._folder.path, sweep)
 
     def flush(self, *, is_due_only: bool = False) -> None:
         """Write the Parquet files; with `is_due_only` at most every few seconds."""

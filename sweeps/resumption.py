@@ -28,7 +28,7 @@ MAY_CHANGE: Final = frozenset(
         "spot", "carbon_kg_per_kwh", "gangs", "workers_per_trial", "gpus_per_worker", "address",
         "data_dir", "latency_cache", "finalists", "robustness_samples", "attribution_samples",
         "finalist_latency_seconds", "compress_fraction", "checkpoint_epochs", "dry_run", "out",
-        "resume", "overwrite", "own_space",
+        "resume", "overwrite", "own_space", "track", "checkpoint_quota_gb",
     }
 )  # fmt: skip
 """Fields of a spec that a resumed run may have otherwise; `own_space` is compared as a table."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from sweeps.latency_bench import Bench, Identity
-from sweeps.slo import Slo
 from sweeps.spec import SweepSpec
 from trainables.errors import InputError
 from trainables.latency.cache import default_cache_path
 from trainables.latency.serving import Serving
+from trainables.latency.slo import Slo
 
 _FLAGS: Final = {
     "runtime": "--runtime",

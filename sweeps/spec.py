@@ -21,6 +21,7 @@ from trainables.epoch_result import STEERING_COLUMNS
 from trainables.errors import InputError
 
 SchedulerName = Literal["fifo", "asha", "pbt", "mo_asha", "mo_pbt"]
+TrackerName = Literal["mlflow", "wandb"]
 HALVING: Final = ("asha", "mo_asha")
 """Schedulers that stop trials at rungs."""
 POPULATION: Final = ("pbt", "mo_pbt")
@@ -177,6 +178,9 @@ class SweepSpec:
     checkpoint_quota_gb: float | None = None
     """What all checkpoints may take [GB, of 10^9 bytes]; over it, those go first that no trial goes
     on from and that are not of the front, the oldest first. None: what there is."""
+    track: tyro.conf.UseAppendAction[tuple[TrackerName, ...]] = ()
+    """Also show the trials in mlflow (where MLFLOW_TRACKING_URI says) or wandb (offline without an
+    account); give it twice for both."""
 
     def __post_init__(self) -> None:
         for name in ("trials", "epochs", "batch_size", "gangs", "workers_per_trial", "limit_train",

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from sweeps.latency_bench import Identity
 from sweeps.serving import Target
-from sweeps.slo import Slo
 from trainables.latency.figure import LatencyFigure
 from trainables.latency.serving import Serving
+from trainables.latency.slo import Slo
 from trainables.models import architecture_fingerprint, describe_architecture
 
 IDENTITY = Identity("cpu Sample", "torch 9", 1.0)

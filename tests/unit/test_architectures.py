@@ -5,8 +5,8 @@ from sample_latency import FakeBench, SilentProgress, make_target
 from analysis.records import LATENCY_STATUSES, TRIALS_SCHEMA
 from sweeps.architectures import Architectures
 from sweeps.latencies import Latencies
-from sweeps.slo import Slo
 from trainables.errors import InputError
+from trainables.latency.slo import Slo
 from trainables.models import architecture_fingerprint, count_parameters, create_model
 from trainables.trial_config import TrialConfig
 

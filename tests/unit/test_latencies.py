@@ -6,13 +6,13 @@ from sample_latency import IDENTITY, FakeBench, SilentProgress, make_figure, mak
 
 from analysis.records import LATENCY_SCHEMA
 from sweeps.latencies import REPEATS, Latencies
-from sweeps.slo import Slo
 from trainables.errors import InputError
 from trainables.latency import LatencyError
 from trainables.latency.blocks import Limits
 from trainables.latency.cache import KeptFigure, add_to_cache, read_cache
 from trainables.latency.measure import Subject
 from trainables.latency.serving import Serving
+from trainables.latency.slo import Slo
 from trainables.models import architecture_fingerprint
 from trainables.trial_config import TrialConfig
 

@@ -4,11 +4,11 @@ import pytest
 from sample_latency import FakeBench, make_target
 
 from sweeps.serving import identify, serving_words, target_of
-from sweeps.slo import Slo
 from sweeps.spec import SweepSpec
 from trainables.errors import InputError
 from trainables.latency.cache import default_cache_path
 from trainables.latency.serving import Serving, check_serving
+from trainables.latency.slo import Slo
 
 
 def test_the_flags_say_how_models_are_served():

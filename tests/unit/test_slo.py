@@ -1,7 +1,8 @@
 import pytest
 from sample_latency import make_figure
 
-from sweeps.slo import Slo, refusal_of
+from sweeps.slo import refusal_of
+from trainables.latency.slo import Slo
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import decoders
+from tokenizers import Tokenizer, decoders
 
-from trainables.data.text.tokenizer import MAX_PIECES, encode_words, split_words, train_tokenizer
+from trainables.data.text.tokenizer import (
+    MAX_PIECES,
+    encode_words,
+    serving_tokenizer,
+    split_words,
+    train_tokenizer,
+)
 
 TEXTS = ["The quick brown fox, jumps over the lazy dog.", "def quick_sort(values): return fox"] * 3
 
@@ -66,3 +72,40 @@ def test_the_empty_word_has_no_pieces_and_long_words_are_cut(tokenizer):
     assert pieces.dtype == np.int32
     assert not pieces[0].any()
     assert pieces[1].all()
+
+
+MAX_WORDS, MAX_TOKENS = 5, 40
+
+
+@pytest.fixture(scope="module")
+def served(tokenizer):
+    text = serving_tokenizer(tokenizer.to_str(), max_words=MAX_WORDS, max_tokens=MAX_TOKENS)
+    return Tokenizer.from_str(text)
+
+
+def trained_on(tokenizer, text):
+    """Return the tokens that a model is trained on, whole words of any number of pieces."""
+    (words,) = split_words(tokenizer, [text])
+    pieces = [i for word in words[:MAX_WORDS] for i in tokenizer.encode(word).ids][:MAX_TOKENS]
+    return pieces + [0] * (MAX_TOKENS - len(pieces))
+
+
+@given(st.text(max_size=80))
+def test_a_served_text_has_the_tokens_of_training(tokenizer, served, text):
+    assert served.encode(text).ids == trained_on(tokenizer, text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "one two three four five six seven",
+        "a.b, (c) d\n\te_f",
+        "the [PAD] [UNK] lazy dog",  # what was written, and no token of ours
+        "a\u0301\u200db \u2028\u3000x" * 9,
+        "x" * 100_000,  # an engine that tries again would take for ever
+        ("word, " * 50_000),
+    ],
+)
+def test_a_served_text_is_cut_as_in_training(tokenizer, served, text):
+    assert served.encode(text).ids == trained_on(tokenizer, text)

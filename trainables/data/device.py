@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -81,6 +82,21 @@ class DeviceData(Protocol):
         ...
 
 
+def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Return what pixels from 0 to 255 are multiplied by, and what is added then.
+
+    Args:
+        mean: [channels], as `ImageData` has it.
+        std: likewise.
+
+    Returns:
+        Two times [channels] float32.
+    """
+    means = torch.tensor(mean, dtype=torch.float64)
+    stds = torch.tensor(std, dtype=torch.float64)
+    return (1 / (255 * stds)).float(), (-means / stds).float()
+
+
 class ImageOnDevice:
     """Images on a device; a `DeviceData`."""
 
@@ -89,15 +105,13 @@ class ImageOnDevice:
         self._device = device
         self.train = self.place(data.train)
         self.val = self.place(data.val)
-        std = torch.tensor(data.std, dtype=torch.float64)
         mean = torch.tensor(data.mean, dtype=torch.float64)
         self._mean_pixel = (255 * mean).float().to(device)
-        self._scale = self._image_of(1 / (255 * std))
-        self._shift = self._image_of(-mean / std)
+        self._scale, self._shift = map(self._image_of, normalisation(data.mean, data.std))
 
     def _image_of(self, color: Tensor) -> Tensor:
         """Return an image of one colour: arithmetic with it is quicker than with the colour."""
-        image = color.float().view(1, -1, 1, 1).expand(1, *self.task.input_shape)
+        image = color.view(1, -1, 1, 1).expand(1, *self.task.input_shape)
         return image.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def place(self, part: Part) -> PlacedPart:

@@ -80,7 +80,7 @@ def build(job: Job) -> dict[str, Any]:
 def _build(job: Job, task: Task, model: nn.Module) -> Arrays:
     """Build the artefact of a model; return what eager fp32 computes of it."""
     samples = job.load_samples()
-    example = example_inputs(task, job.serving.batch_size)
+    example = _example(job, task)
     expected: Arrays = {"example": example.numpy()}
     if "evaluation" in samples:
         evaluation = torch.from_numpy(samples["evaluation"])
@@ -163,6 +163,10 @@ def time_references(serving: Serving, limits: Limits) -> list[Series]:
 
 def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:
     """Return the model of a subject in evaluation mode, with its trained weights if it has any."""
+    if subject["exported"] is not None:
+        from trainables.export.served_model import load_exported
+
+        return load_exported(Path(subject["exported"]))
     model = create_model(TrialConfig.from_dict(subject["config"]), task)
     if subject["pruned_fraction"]:
         from trainables.pruning import prune
@@ -173,6 +177,14 @@ def create_subject(subject: Mapping[str, Any], task: Task) -> nn.Module:
 
         model.load_state_dict(read_served_weights(subject["checkpoint"]))
     return model.eval()
+
+
+def _example(job: Job, task: Task) -> Tensor:
+    """Return random inputs of the model: of an exported one for images, pixels."""
+    if job.subject["exported"] is not None and task.kind == "image":
+        shape = (job.serving.batch_size, *task.input_shape)
+        return torch.randint(0, 256, shape, dtype=torch.uint8)
+    return example_inputs(task, job.serving.batch_size)
 
 
 def _recipe(job: Job, example: Tensor, calibration: Tensor) -> Recipe:

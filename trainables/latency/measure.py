@@ -38,12 +38,15 @@ class Subject(NamedTuple):
         trial_id: whose weights they are.
         pruned_fraction: of the channels, removed first (`trainables.pruning`); the checkpoint is
             of what is left. 0: none.
+        exported: folder of `trainables.export` that the model is read from, with the
+            normalisation of images before it; None: it is built from config and checkpoint.
     """
 
     config: TrialConfig
     checkpoint: str | None = None
     trial_id: str | None = None
     pruned_fraction: float = 0.0
+    exported: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,7 @@ def measure_onnx(
         "checkpoint": None,
         "trial_id": None,
         "pruned_fraction": 0.0,
+        "exported": None,
         "onnx_file": str(path.absolute()),
     }
     (figure,) = _measure({"subjects": [subject], "task": None}, serving, samples, limits, None)

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FLOAT, _INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64
+_UINT8 = onnx.TensorProto.UINT8
 
 
 def read_graph(path: Path, batch_size: int) -> bytes:
     """Return a file's graph with its batch fixed, and its weights inside.
 
     Args:
-        path: of a model with one input of float32 or int64, whose first axis is the batch.
+        path: of a model with one input of float32, int64 or uint8, whose first axis is the batch.
         batch_size: that the graph takes from here on.
 
     Raises:
@@ -34,9 +35,9 @@ def read_graph(path: Path, batch_size: int) -> bytes:
             f"MODEL must be an ONNX file, got {path} ({reason}); name another"
         ) from None
     inputs = _inputs_of(model)
-    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (_FLOAT, _INT64):
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type not in (_FLOAT, _INT64, _UINT8):
         raise InputError(
-            f"MODEL must have one input, of float32 or int64, got {path} with "
+            f"MODEL must have one input, of float32, int64 or uint8, got {path} with "
             f"{', '.join(value.name for value in inputs)}; export it so"
         )
     batch, *rest = inputs[0].type.tensor_type.shape.dim
@@ -58,7 +59,7 @@ def read_graph(path: Path, batch_size: int) -> bytes:
 
 
 def example_of(graph: bytes) -> Tensor:
-    """Return random inputs of a graph: normal deviates, or ids that are 0 or 1."""
+    """Return random inputs of a graph: normal deviates, ids that are 0 or 1, or pixels."""
     import torch
 
     model = onnx.load_from_string(graph)
@@ -66,6 +67,8 @@ def example_of(graph: bytes) -> Tensor:
     shape = [axis.dim_value for axis in value.type.tensor_type.shape.dim]
     if value.type.tensor_type.elem_type == _INT64:
         return torch.randint(0, 2, shape)
+    if value.type.tensor_type.elem_type == _UINT8:
+        return torch.randint(0, 256, shape, dtype=torch.uint8)
     return torch.randn(shape)
 
 

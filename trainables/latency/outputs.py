@@ -50,22 +50,25 @@ def compare(found: Logits, expected: Logits) -> Comparison:
     return Comparison(relative, float(is_same.mean()))
 
 
-def fp32_fault(comparison: Comparison, runtime: str) -> str | None:
+def fp32_fault(
+    comparison: Comparison, runtime: str, advice: str = "use another runtime for this model"
+) -> str | None:
     """Return why fp32 logits are not eager's, or None if they are: within 1e-4, the same classes.
 
     Args:
         comparison: of them with eager's.
         runtime: its name, for the message.
+        advice: the next step, likewise.
     """
     difference, agreement_fraction = comparison
     if not difference <= _TOLERANCE:  # NaN too
         return (
             f"{runtime} must compute logits within {_TOLERANCE:g} of eager's largest, got a "
-            f"difference of {difference:.2g}; use another runtime for this model"
+            f"difference of {difference:.2g}; {advice}"
         )
     if agreement_fraction < 1:
         return (
             f"{runtime} must predict eager's classes, got others for "
-            f"{1 - agreement_fraction:.2%} of the samples; use another runtime for this model"
+            f"{1 - agreement_fraction:.2%} of the samples; {advice}"
         )
     return None

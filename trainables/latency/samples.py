@@ -31,6 +31,14 @@ def shipping_samples(data: SplitData) -> Samples:
     return Samples(calibration, *_inputs(data, data.val, EVALUATION_SAMPLES))
 
 
+def exported_samples(data: SplitData) -> Samples:
+    """Return the same samples as a model takes them that has its preprocessing inside."""
+    if data.task.kind == "text":
+        return shipping_samples(data)
+    calibration, _ = _pixels(data, data.train, CALIBRATION_SAMPLES)
+    return Samples(calibration, *_pixels(data, data.val, EVALUATION_SAMPLES))
+
+
 def num_evaluated(data: SplitData) -> int:
     """Return on how many samples of the validation part accuracy is found."""
     return min(len(data.val), _limit(data, EVALUATION_SAMPLES))
@@ -43,6 +51,12 @@ def _inputs(data: SplitData, part: Part, num_samples: int) -> tuple[NDArray[Any]
     chosen = spread_positions(_limit(data, num_samples), whole)
     inputs = placed.model_inputs(whole.inputs_at(chosen)).contiguous()
     return inputs.numpy(), whole.labels[chosen].numpy()
+
+
+def _pixels(data: SplitData, part: Part, num_samples: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    whole = data.on_device(torch.device("cpu")).place(part)
+    chosen = spread_positions(_limit(data, num_samples), whole)
+    return whole.inputs_at(chosen).contiguous().numpy(), whole.labels[chosen].numpy()
 
 
 def _limit(data: SplitData, num_samples: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from trainables.trial_config import TrialConfig
 _SWEEP_FILE = "sweep.json"
 _TRIALS_FILE = "trials.parquet"
 _RANKED = ("completed", "stopped", "interrupted", "running", "paused")
+_MAX_NAMED = 8
+_MIN_LIKENESS = 0.8  # trial_0012 of trial_0021 has 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +48,9 @@ class TrainedRun:
         """
         for trial_id in trial_ids:
             if trial_id not in self.trials:
-                few = ", ".join(list(self.trials)[:8])
                 raise InputError(
-                    f"--trial must be a trial of {self.folder}, got {trial_id!r}; it has {few} …"
+                    f"--trial must be a trial of {self.folder}, got {trial_id!r}; it has "
+                    f"{self._near(trial_id)} …"
                 )
             if self.trials[trial_id]["checkpoint"] is None:
                 raise InputError(
@@ -71,6 +74,12 @@ class TrainedRun:
             InputError: if the data are not those of the run.
         """
         return load_recorded(self.sweep, data_dir)
+
+    def _near(self, trial_id: str) -> str:
+        """Return trials whose names are like one that isn't there, or else the first ones."""
+        names = list(self.trials)
+        near = difflib.get_close_matches(trial_id, names, _MAX_NAMED, _MIN_LIKENESS)
+        return ", ".join(near or names[:_MAX_NAMED])
 
     def _subject(self, row: Mapping[str, Any]) -> Subject:
         checkpoint = row["checkpoint"]
@@ -97,20 +106,24 @@ class TrainedRun:
         return [trial_id for trial_id, kept in zip(ranked, is_kept, strict=True) if kept]
 
 
-def read_run(folder: Path) -> TrainedRun:
+def read_run(folder: Path, name: str = "MODEL", others: str = "an ONNX file or ") -> TrainedRun:
     """Return a run folder.
+
+    Args:
+        folder: of the run.
+        name: what the caller's user calls it.
+        others: what else it may be.
 
     Raises:
         InputError: if it is none, or not whole.
     """
     if not (folder / _SWEEP_FILE).is_file():
         raise InputError(
-            f"MODEL must be an ONNX file or a run folder, got {folder} without {_SWEEP_FILE}; "
-            "name another"
+            f"{name} must be {others}a run folder, got {folder} without {_SWEEP_FILE}; name another"
         )
     try:
         sweep = json.loads((folder / _SWEEP_FILE).read_text(encoding="utf-8"))
         rows = pq.read_table(folder / _TRIALS_FILE).to_pylist()
     except (OSError, ValueError) as error:  # ArrowInvalid and JSONDecodeError are ValueErrors
-        raise InputError(f"MODEL must be a whole run folder, got {folder} ({error})") from None
+        raise InputError(f"{name} must be a whole run folder, got {folder} ({error})") from None
     return TrainedRun(folder, sweep, {row["trial_id"]: row for row in rows})
