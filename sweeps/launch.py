@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import ray
 from ray import tune
 from rich.console import Console
@@ -29,6 +29,7 @@ from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.compression import prune_finalists
 from sweeps.draw import tell_refusals
+from sweeps.feeding import make_feed, trials_to_come, unchosen_words
 from sweeps.finalists import (
     attribution_rows,
     choose_finalists,
@@ -48,7 +49,6 @@ from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec, parse_spec
 from sweeps.sweep_file import describe_sweep
-from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback
 from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.examine import ExamineOptions
@@ -124,9 +124,10 @@ def _recorder(sweep: PreparedSweep) -> SweepRecorder:
     pricing = Pricing(gpus, usd, sweep.plan.spec.carbon_kg_per_kwh)
     columns = tuple(objective.column for objective in sweep.plan.objectives)
     recorder = SweepRecorder(sweep.folder, sweep.architectures.describe, pricing, columns)
-    for trial in sweep.trials:
-        recorder.add(trial.trial_id, trial.config.to_dict())
-    tell_refusals(sweep.trials, recorder)
+    if sweep.search is None:
+        for trial in sweep.trials:
+            recorder.add(trial.trial_id, trial.config.to_dict())
+        tell_refusals(sweep.trials, recorder)
     return recorder
 
 
@@ -143,7 +144,7 @@ def _run(
         desk = stack.enter_context(
             hold_gangs(sweep.plan.gangs, sweep.data, cluster, sweep.storage, sweep.spending.budget)
         )
-        watch = LedgerWatch(desk, sweep.spending, sweep.folder, recorder.trials)
+        watch = LedgerWatch(desk, sweep.spending, sweep.folder, trials_to_come(sweep, recorder))
         keeper = CheckpointKeeper()
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
@@ -153,6 +154,8 @@ def _run(
             finally:
                 progress.stop()
             if not stop.is_set():
+                for line in unchosen_words(sweep, recorder, watch):
+                    shown.print(line, highlight=False, soft_wrap=True)
                 finalists = _choose_finalists(sweep, recorder, watch, shown)
             if finalists:
                 _examine(sweep, recorder, finalists, desk, shown, stop)
@@ -201,6 +204,7 @@ def _search(
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
     random.seed(plan.spec.seed)  # Ray's PBT draws its donors from the global generator
+    np.random.seed(plan.spec.seed)  # noqa: NPY002  # and Ray's PB2 its configs
     scheduler = make_scheduler(plan, sweep.architectures.known, recorder.exploit)
     callback = SweepCallback(
         recorder,
@@ -215,7 +219,7 @@ def _search(
         desk,
         sweep.storage,
         plan.spec.checkpoint_epochs,
-        tuple(objective.column for objective in plan.steering),
+        tuple(dict.fromkeys(o.column for o in (*plan.steering, *plan.searching))),
     )
     # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
     tune.run(
@@ -225,10 +229,7 @@ def _search(
         ),
         name="tune",
         storage_path=scratch,
-        search_alg=TrialFeed(
-            [(t.trial_id, t.config.to_dict()) for t in sweep.trials if t.refusal is None],
-            is_refused=lambda trial_id, config: _is_unpaid(watch, recorder, trial_id, config),
-        ),
+        search_alg=make_feed(sweep, recorder, watch),
         scheduler=scheduler,
         callbacks=[callback],
         stop=StopOnRequest(lambda: stop.is_set() or watch.spent is not None),
@@ -239,16 +240,6 @@ def _search(
     recorder.settle(ray.get(desk.account.remote()))
     if watch.spent is not None and not stop.is_set():
         recorder.end_all_unpaid(watch.denials(), "the budget was spent")
-
-
-def _is_unpaid(
-    watch: LedgerWatch, recorder: SweepRecorder, trial_id: str, config: Mapping[str, Any]
-) -> bool:
-    """Tell whether the budget can't pay a trial's first epochs, and enter it if so."""
-    why = watch.refusal(trial_id, config)
-    if why is not None:
-        recorder.end_unpaid(trial_id, why)
-    return why is not None
 
 
 def _choose_finalists(
@@ -352,7 +343,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"space      {', '.join(plan.space) or 'nothing varies'}",
         *([f"           {plan.note}"] if plan.note else []),
         f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
-        f"{refused}",
+        f"{refused}{'' if sweep.search is None else f', {sweep.search.words}'}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import ray
@@ -32,7 +32,7 @@ class LedgerWatch:
         desk: handle of the lease desk.
         spending: with the budget, if there is one.
         folder: where the ledger is written.
-        trials: of the recorder; read only.
+        trials: returns the trials as the recorder has them, and those to come; read only.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class LedgerWatch:
         desk: ray.actor.ActorHandle,
         spending: Spending,
         folder: RunFolder,
-        trials: Mapping[str, TrialRecord],
+        trials: Callable[[], list[TrialRecord]],
     ) -> None:
         self.standing: Standing | None = None
         self.spent: str | None = None
@@ -92,7 +92,7 @@ class LedgerWatch:
         """Do what is due; return in how many seconds to look again."""
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
-        self._spending.look(list(self._trials.values()), standing)
+        self._spending.look(self._trials(), standing)
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
             self._write()
         budget = self._spending.budget

@@ -14,6 +14,7 @@ from sweeps.measuring import measure_architectures
 from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_sweep
 from sweeps.resources import Node, plan_gangs
 from sweeps.run_folder import RunFolder
+from sweeps.searchers.choose import Search, make_search
 from sweeps.spec import SweepSpec
 from sweeps.spending import Spending, make_spending, price_of
 from trainables.data.dataset import SplitData
@@ -22,7 +23,12 @@ from trainables.data.load import load_dataset
 
 @dataclass(frozen=True)
 class PreparedSweep:
-    """All that is known of a sweep before it starts."""
+    """All that is known of a sweep before it starts.
+
+    Attributes:
+        trials: of the sweep; stand-ins for them where they are chosen while it runs.
+        search: chooses the trials while the sweep runs; None: they were drawn.
+    """
 
     plan: SweepPlan
     data: SplitData
@@ -30,6 +36,7 @@ class PreparedSweep:
     nodes: list[Node]
     architectures: Architectures
     trials: list[DrawnTrial]
+    search: Search | None
     folder: RunFolder
     spending: Spending
 
@@ -78,7 +85,15 @@ def prepare_sweep(
     if spec.compress_fraction is not None:
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
-    trials = draw_trials(plan, architectures.refusal)
+    search = make_search(plan, architectures.refusal, architectures.known)
+    trials = (
+        draw_trials(plan, architectures.refusal)
+        if search is None
+        else [
+            DrawnTrial(f"trial_{index:04d}", config, None)
+            for index, config in enumerate(search.stand_ins)
+        ]
+    )
     with console.status("timing a few steps of every architecture"):
         spending = make_spending(plan, data, price, trials, started_s)
-    return PreparedSweep(plan, data, note, nodes, architectures, trials, folder, spending)
+    return PreparedSweep(plan, data, note, nodes, architectures, trials, search, folder, spending)

@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.schedulers.protocol import Decision, Exploit, Report, Scheduler
+from sweeps.schedulers.protocol import Decision, Drop, Exploit, Report, Scheduler
 from trainables.checkpoint_store import checkpoint_epoch
 from trainables.epoch_result import numbers_of
 
@@ -119,7 +119,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         if not self._paused:
             return None
         paused = {t: trial for t, trial in self._paused.items() if trial.status == Trial.PAUSED}
-        chosen = self._exploiting(paused) or self._resumed(paused)
+        chosen = self._exploiting(paused) or self._resumed(tune_controller, paused)
         if chosen is not None:
             del self._paused[chosen.trial_id]
             self._called = chosen
@@ -139,16 +139,20 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             return trial  # a donor that ended meanwhile leaves it as it is
         return None
 
-    def _resumed(self, paused: Mapping[str, Trial]) -> Trial | None:
-        waiting = [trial_id for trial_id in paused if trial_id not in self._exploits]
+    def _resumed(self, tune_controller: Any, paused: dict[str, Trial]) -> Trial | None:
         num_pending = sum(trial.status == Trial.PENDING for trial in self._live.values())
-        resume = self.scheduler.choose_next(waiting, num_pending) if waiting else None
-        if resume is None:
-            return None
-        if resume.exploit is not None:
-            self._exploits[resume.trial_id] = resume.exploit
+        while waiting := [trial_id for trial_id in paused if trial_id not in self._exploits]:
+            chosen = self.scheduler.choose_next(waiting, num_pending)
+            if isinstance(chosen, Drop):
+                tune_controller.stop_trial(paused.pop(chosen.trial_id))
+                continue
+            if chosen is None:
+                return None
+            if chosen.exploit is None:
+                return paused[chosen.trial_id]
+            self._exploits[chosen.trial_id] = chosen.exploit
             return self._exploiting(paused)
-        return paused[resume.trial_id]
+        return None
 
     def _take_over(self, trial: Trial, donor: Trial, exploit: Exploit) -> None:
         # What Ray's own PBT does: Tune has no public way to give a trial another's checkpoint.

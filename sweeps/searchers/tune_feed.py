@@ -10,7 +10,7 @@ from ray.tune.search.search_algorithm import SearchAlgorithm
 
 from sweeps.searchers.protocol import Searcher
 from sweeps.trial_maker import TrialMaker
-from trainables.epoch_result import numbers_of
+from trainables.epoch_result import numbers_of, unpack
 
 Propose = Callable[[int], tuple[str, Mapping[str, Any]] | None]
 """Returns the id and config of the trial that tries a candidate; None if it may not train."""
@@ -27,14 +27,26 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
         searcher: suggests candidates.
         propose: makes a trial of one.
         num_trials: at most.
+        max_active: trials at most that train or wait for their first gang: a searcher that adapts
+            shall not be asked far ahead; None: as many as Tune asks for.
+
+    Attributes:
+        proposed: the candidates of all trials that were given, by trial id, in their order.
     """
 
-    def __init__(self, searcher: Searcher, propose: Propose, num_trials: int) -> None:
+    def __init__(
+        self,
+        searcher: Searcher,
+        propose: Propose,
+        num_trials: int,
+        max_active: int | None = None,
+    ) -> None:
         self._searcher = searcher
         self._propose = propose
         self._num_left = num_trials
         self._num_trials = num_trials
-        self._index_by_trial: dict[str, int] = {}
+        self._max_active = max_active
+        self.proposed: dict[str, int] = {}
         self._fed: dict[str, Trial] = {}
         self._maker = TrialMaker()
 
@@ -53,8 +65,8 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
         self._maker.take(experiments)
 
     def next_trial(self) -> Trial | None:
-        """Return the next trial, or None when all were given."""
-        while self._num_left and not self._finished:
+        """Return the next trial, or None when all were given or enough are under way."""
+        while self._num_left and not self._finished and not self._is_full():
             index = self._searcher.suggest()
             if index is None:
                 self._num_left = 0
@@ -63,7 +75,7 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
             proposal = self._propose(index)
             if proposal is not None:
                 trial_id, config = proposal
-                self._index_by_trial[trial_id] = index
+                self.proposed[trial_id] = index
                 self._fed[trial_id] = self._maker.make(trial_id, config)
                 return self._fed[trial_id]
             self._searcher.on_error(index)
@@ -78,17 +90,22 @@ class SearcherFeed(SearchAlgorithm):  # type: ignore[misc]  # Ray's classes are 
     ) -> None:
         """Tell the searcher of an end, and of the last report, which Tune tells only now."""
         self._fed.pop(trial_id, None)
-        index = self._index_by_trial[trial_id]
+        index = self.proposed[trial_id]
         if error:
             self._searcher.on_error(index)
             return
-        if result is not None:
+        if result is not None and "epoch" in result:  # none if the budget denied its first epoch
             self._tell(trial_id, result)
         self._searcher.on_complete(index)
 
     def _tell(self, trial_id: str, result: Mapping[str, Any]) -> None:
-        index = self._index_by_trial[trial_id]
-        self._searcher.on_report(index, int(result["epoch"]), numbers_of(result))
+        index = self.proposed[trial_id]
+        self._searcher.on_report(index, int(result["epoch"]), numbers_of(unpack(result)))
+
+    def _is_full(self) -> bool:
+        active = (Trial.PENDING, Trial.RUNNING)
+        num_active = sum(trial.status in active for trial in self._fed.values())
+        return self._max_active is not None and num_active >= self._max_active
 
     def is_finished(self) -> bool:
         """Tell whether every trial was given and has ended, or Tune stopped the experiment."""
