@@ -68,6 +68,7 @@ class _StandIn:
     is_saving: bool = False
     epoch: int = 0  # of the newest report
     level: int = -1  # the rung reached last
+    is_stopped: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -111,6 +112,8 @@ class RayStopping:
 
     def _hear(self, trial_id: str, epoch: int, value: float, is_contended: bool) -> Decision:
         trial = self._trials[trial_id]
+        if trial.is_stopped:
+            return Decision.STOP
         if epoch <= trial.epoch:
             return Decision.CONTINUE
         trial.epoch, trial.status = epoch, Trial.RUNNING
@@ -122,6 +125,7 @@ class RayStopping:
         self._is_contended = is_contended
         result = {EPOCH: epoch, self._objective.column: value}
         decision = _DECISIONS[self._inner.on_trial_result(self, trial, result)]
+        trial.is_stopped = decision is Decision.STOP
         if decision is Decision.PAUSE:
             trial.status = Trial.PAUSED
         return decision

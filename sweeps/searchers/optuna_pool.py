@@ -45,10 +45,13 @@ class PoolCandidates:
         self._known = dict(known)
         self._is_free = np.ones(len(configs), dtype=np.bool_)
 
+    @property
+    def is_empty(self) -> bool:
+        """See `Candidates`."""
+        return not self._is_free.any()
+
     def choose(self, trial: optuna.Trial) -> int | None:
         """See `Candidates`."""
-        if not self._is_free.any():
-            return None
         distance = np.zeros(len(self._is_free))
         for name, column in self._columns.items():
             distance += column.distance(suggest_value(trial, name, column.distribution))

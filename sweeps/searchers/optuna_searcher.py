@@ -47,6 +47,11 @@ class Candidates(Protocol):
         """Those of all hyperparameters that `choose` may ask for, by Optuna's name."""
         ...
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no candidate left."""
+        ...
+
     def choose(self, trial: optuna.Trial) -> int | None:
         """Ask for a trial's hyperparameters; return their candidate, None if none may train."""
         ...
@@ -119,8 +124,8 @@ class OptunaSearcher:
         self._newest: dict[int, tuple[int, list[float]]] = {}  # epoch and values of live trials
 
     def suggest(self) -> int | None:
-        """See `Searcher`."""
-        for ask in range(MAX_ASKS):
+        """See `Searcher`; None also if nothing that may train was found in `MAX_ASKS`."""
+        for ask in range(0 if self._candidates.is_empty else MAX_ASKS):
             trial = self._ask(is_random=ask >= SAMPLER_ASKS)
             index = self._candidates.choose(trial)
             if index is not None:

@@ -48,6 +48,11 @@ class SpaceCandidates:
         self._keys = _keys(sampler)
         self.distributions = {key: _distribution(domain) for (_, domain), key in self._keys.items()}
 
+    @property
+    def is_empty(self) -> bool:
+        """See `Candidates`; a space is never used up."""
+        return False
+
     def choose(self, trial: optuna.Trial) -> int | None:
         """See `Candidates`."""
 
