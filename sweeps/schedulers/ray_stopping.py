@@ -9,6 +9,7 @@ again. What is mended on the way:
 - NaN is worse than any number: ASHA would let it go on, the median rule would never again see the
   trial's best, HyperBand would sort by it at random;
 - ASHA enters a report that jumped over a rung in the highest one, and later ones in no lower rung;
+- the median rule counts the last report of a trial once, and not again when it ends;
 - HyperBand looks at a bracket again whenever a trial of it has ended: it does so only up to the
   first halving, and the others would then wait for ever.
 """
