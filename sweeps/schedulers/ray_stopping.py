@@ -165,8 +165,9 @@ class RayStopping:
         if dropped is not None:
             return Drop(dropped)
         if not isinstance(self._inner, HyperBandScheduler):
-            # First in, first out: those that have not begun come first.
-            return Resume(paused[0]) if paused and not num_pending else None
+            # First in, first out: those that have not begun, then whoever was added first.
+            first = next((trial_id for trial_id in self._trials if trial_id in paused), None)
+            return Resume(first) if first is not None and not num_pending else None
         chosen = self._inner.choose_trial_to_run(self)
         if chosen is None or chosen.trial_id not in paused:
             return None

@@ -18,8 +18,11 @@ from sweeps.slo import Refusal
 from trainables.errors import InputError
 from trainables.trial_config import TrialConfig
 
-POOL_SIZE: Final = 2000
-"""Configs that are drawn as candidates; of a grid all."""
+POOL_SIZE: Final = 1000
+"""Configs that are drawn as candidates, at least; of a grid all."""
+
+POOL_PER_TRIAL: Final = 4
+"""Configs that are drawn for each trial, at least, so that there is something to choose."""
 
 Known = Callable[[Mapping[str, Any]], Mapping[str, float]]
 """Returns what is known of a config before it trains, by column."""
@@ -78,7 +81,7 @@ def _among_pool(
     plan: SweepPlan, refusal: Callable[[TrialConfig], Refusal | None], known: Known
 ) -> Search:
     """Return the search for the best of a pool, of which all is known but what training tells."""
-    num = plan.sampler.num_configs or POOL_SIZE
+    num = plan.sampler.num_configs or max(POOL_SIZE, POOL_PER_TRIAL * plan.num_trials)
     drawn = [plan.sampler.draw(index) for index in range(num)]
     (learnt,) = (o for o in plan.searching if not o.is_known_before_training)
     objectives = [o for o in plan.searching if o.is_known_before_training]

@@ -78,7 +78,7 @@ def test_a_grid_is_the_whole_pool():
     "unknown", [lambda config: {}, lambda config: {"latency_ms": float("nan")}]
 )
 def test_what_has_no_known_figure_is_no_candidate(unknown):
-    with pytest.raises(InputError, match="with latency_ms known, got none among 2000"):
+    with pytest.raises(InputError, match="with latency_ms known, got none among 1000"):
         search(known=unknown, scheduler="mo_asha")
 
 

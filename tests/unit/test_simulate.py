@@ -101,7 +101,7 @@ def test_where_nothing_is_amiss_rays_decide_as_they_are(table, name):
     mended = TuneAdapter(RayStopping(name, OBJECTIVES[0], StoppingOptions(NUM_EPOCHS)))
     plain = RAY_STOPPING[name](OBJECTIVES[0], StoppingOptions(NUM_EPOCHS))
     if name == "median":
-        plain.on_trial_complete = lambda *_: None  # it counts the last report again
+        plain.on_trial_complete = lambda *_: None  # which counts the last report again
     ends = [sorted(ends_of(run(table, scheduler)).items()) for scheduler in (mended, plain)]
     assert ends[0] == ends[1]
 
