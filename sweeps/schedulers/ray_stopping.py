@@ -10,6 +10,8 @@ again. What is mended on the way:
   trial's best, HyperBand would sort by it at random;
 - ASHA enters a report that jumped over a rung in the highest one, and later ones in no lower rung;
 - the median rule counts the last report of a trial once, and not again when it ends;
+- a bracket of HyperBand is full once it was given its trials: Ray counts those that live, so that
+  where trials come one by one the first bracket, which stops none, takes them all;
 - HyperBand looks at a bracket again whenever a trial of it has ended: it does so only up to the
   first halving, and the others would then wait for ever.
 """
@@ -29,6 +31,7 @@ from ray.tune.schedulers import (
     MedianStoppingRule,
     TrialScheduler,
 )
+from ray.tune.schedulers.hyperband import _Bracket
 
 from analysis.records import Objective
 from sweeps.schedulers.protocol import Decision, Drop, Report, Resume
@@ -211,6 +214,16 @@ class RayStopping:
         return [_StandIn("waiting", Trial.PENDING)] if self._is_contended else []
 
 
+class _HyperBand(HyperBandScheduler):  # type: ignore[misc]  # Ray's classes are untyped
+    """HyperBand with brackets that are full for good."""
+
+    def _create_bracket(self, s: int) -> _Bracket:
+        bracket = super()._create_bracket(s)
+        size = bracket._n0
+        bracket.filled = lambda: len(bracket._all_trials) >= size
+        return bracket
+
+
 def _restore(
     name: str, objective: Objective, options: StoppingOptions, state: Mapping[str, Any]
 ) -> RayStopping:
@@ -233,7 +246,7 @@ def _asha(objective: Objective, options: StoppingOptions) -> TrialScheduler:
 
 
 def _hyperband(objective: Objective, options: StoppingOptions) -> TrialScheduler:
-    return HyperBandScheduler(
+    return _HyperBand(
         max_t=options.max_epochs, reduction_factor=options.reduction_factor, **_common(objective)
     )
 

@@ -1,10 +1,9 @@
 """What of Ray's own schedulers is mended; `test_scheduler_contract.py` has the rest."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, HyperBandScheduler, TrialScheduler
 
 from analysis.records import Objective
 from sweeps.schedulers.protocol import Decision, Drop, Report
@@ -24,15 +23,20 @@ def hear(scheduler, number, epoch, score, **more):
     return scheduler.on_report(Report(f"t{number}", epoch, {"score": score}, **more))
 
 
+class Member:
+    def __init__(self, trial_id):
+        self.trial_id = trial_id
+
+
 def test_asha_stops_nan_where_rays_lets_it_go_on():
     ours, rays = make("asha", 4), AsyncHyperBandScheduler("epoch", "score", "max", max_t=27)
     for number, score in enumerate([0.5, 0.6, 0.7]):
         hear(ours, number, 1, score)
-        trial = SimpleNamespace(trial_id=f"t{number}")
+        trial = Member(f"t{number}")
         rays.on_trial_add(None, trial)
         rays.on_trial_result(None, trial, {"epoch": 1, "score": score})
     assert hear(ours, 3, 1, math.nan) is Decision.STOP
-    trial = SimpleNamespace(trial_id="t3")
+    trial = Member("t3")
     rays.on_trial_add(None, trial)
     result = {"epoch": 1, "score": math.nan}
     assert rays.on_trial_result(None, trial, result) == TrialScheduler.CONTINUE
@@ -80,6 +84,29 @@ def test_hyperband_pauses_until_all_are_there_and_then_drops_the_worst():
     assert dropped == ids[: len(dropped)]
     assert dropped
     assert chosen is None or chosen.trial_id in paused
+
+
+def test_hyperband_fills_its_brackets_where_trials_come_one_by_one():
+    scheduler = make("hyperband", 2, max_epochs=3)
+    for number in range(2, 7):
+        hear(scheduler, number - 2, 3, 0.5)
+        scheduler.on_complete(f"t{number - 2}")
+        scheduler.on_add(f"t{number}", {}, {})
+    first, second = scheduler._inner._hyperbands[0]
+    assert [trial.trial_id for trial in first._all_trials] == ["t0", "t1"]
+    assert [trial.trial_id for trial in second._all_trials] == ["t2", "t3", "t4"]
+
+
+def test_hyperband_is_rays_where_all_trials_are_there_at_the_start():
+    scheduler = make("hyperband", 20, max_epochs=9)
+    rays = HyperBandScheduler("epoch", "score", "max", max_t=9)
+    for number in range(20):
+        rays.on_trial_add(None, Member(f"t{number}"))
+    members = [
+        [[trial.trial_id for trial in bracket.current_trials()] for bracket in one._hyperbands[0]]
+        for one in (scheduler._inner, rays)
+    ]
+    assert members[0] == members[1]
 
 
 def test_hyperband_goes_on_when_the_last_that_is_waited_for_fails_after_a_halving():
