@@ -11,8 +11,6 @@ import numpy as np
 
 from sweeps.draw import draw_accepted
 from sweeps.plan import SweepPlan
-from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
-from sweeps.searchers.pool import make_pool
 from sweeps.searchers.protocol import Searcher
 from sweeps.slo import Refusal
 from trainables.errors import InputError
@@ -81,22 +79,16 @@ def _among_pool(
     plan: SweepPlan, refusal: Callable[[TrialConfig], Refusal | None], known: Known
 ) -> Search:
     """Return the search for the best of a pool, of which all is known but what training tells."""
+    # Here, because scikit-learn takes a second to import.
+    from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
+    from sweeps.searchers.pool import make_pool
+
     num = plan.sampler.num_configs or max(POOL_SIZE, POOL_PER_TRIAL * plan.num_trials)
     drawn = [plan.sampler.draw(index) for index in range(num)]
     (learnt,) = (o for o in plan.searching if not o.is_known_before_training)
     objectives = [o for o in plan.searching if o.is_known_before_training]
     columns = [objective.column for objective in objectives]
-    by_architecture: dict[tuple[tuple[str, Any], ...], Mapping[str, float]] = {}
-    found: list[tuple[TrialConfig, Mapping[str, float]]] = []
-    for config in drawn:
-        architecture = tuple(config.architecture().items())
-        if architecture not in by_architecture:
-            by_architecture[architecture] = (
-                known(config.to_dict()) if refusal(config) is None else {}
-            )
-        figures = by_architecture[architecture]
-        if all(math.isfinite(figures.get(column, math.nan)) for column in columns):
-            found.append((config, figures))
+    found = _with_figures(drawn, columns, refusal, known)
     if not found:
         raise InputError(
             f"--searcher known_latency must have configs that may train, with {', '.join(columns)} "
@@ -111,8 +103,27 @@ def _among_pool(
         learnt,
         KnownLatencyOptions(plan.num_epochs, plan.spec.seed, seconds_column="gang_seconds"),
     )
-    refused = num - len(configs)
-    words = f"chosen by known_latency among {len(configs)} candidates" + (
-        f" ({refused} more refused)" if refused else ""
-    )
+    words = f"chosen by known_latency among {len(configs)} candidates"
+    if len(configs) < num:
+        words += f" ({num - len(configs)} more are refused or have no {' or '.join(columns)})"
     return Search(searcher, configs.__getitem__, configs[: plan.num_trials], words)
+
+
+def _with_figures(
+    drawn: Sequence[TrialConfig],
+    columns: Sequence[str],
+    refusal: Callable[[TrialConfig], Refusal | None],
+    known: Known,
+) -> list[tuple[TrialConfig, Mapping[str, float]]]:
+    """Return the configs that may train and of which all columns are known, with what is known."""
+    by_architecture: dict[tuple[tuple[str, Any], ...], Mapping[str, float]] = {}
+    found = []
+    for config in drawn:
+        architecture = tuple(config.architecture().items())
+        if architecture not in by_architecture:
+            figures = known(config.to_dict()) if refusal(config) is None else {}
+            by_architecture[architecture] = figures
+        figures = by_architecture[architecture]
+        if all(math.isfinite(figures.get(column, math.nan)) for column in columns):
+            found.append((config, figures))
+    return found
