@@ -12,8 +12,8 @@ again. What is mended on the way:
 - the median rule counts the last report of a trial once, and not again when it ends;
 - a bracket of HyperBand is full once it was given its trials: Ray counts those that live, so that
   where trials come one by one the first bracket, which stops none, takes them all;
-- HyperBand looks at a bracket again whenever a trial of it has ended: it does so only up to the
-  first halving, and the others would then wait for ever.
+- HyperBand looks at a bracket again whenever a trial of it has ended: Ray's does so only up to the
+  first halving, and after it the others would wait for ever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ray.tune.experiment import Trial
@@ -73,7 +73,6 @@ class _StandIn:
     epoch: int = 0  # of the newest report
     level: int = -1  # the rung reached last
     is_stopped: bool = False
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RayStopping:
