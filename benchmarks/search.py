@@ -28,6 +28,8 @@ from analysis.records import Objective
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
+from sweeps.searchers.optuna_pool import search_pool
+from sweeps.searchers.optuna_searcher import OptunaOptions
 from sweeps.searchers.pool import make_pool
 from sweeps.searchers.protocol import Searcher
 from sweeps.searchers.random_order import RandomSearcher
@@ -79,10 +81,10 @@ def searcher(table: RecordedTable, case: Case, name: str) -> Searcher:
     """Return a searcher by the part of the method's name after the `+`."""
     if name == "random":
         return RandomSearcher(len(table.configs), case.seed)
-    if name != "known":  # of Optuna, which nothing but this benchmark needs
-        from optuna_peer import OptunaSearcher
-
-        return OptunaSearcher(table, objectives(table, case.known), name, case.seed)
+    if name != "known":
+        columns = {name: table.columns[name] for name in case.known}
+        options = OptunaOptions(table.max_epochs, len(table.configs), case.seed)
+        return search_pool(name, table.configs, columns, objectives(table, case.known), options)
     pool = make_pool(table.configs, table.columns, objectives(table, case.known)[1:])
     return KnownLatencySearcher(
         pool, table.metric, KnownLatencyOptions(table.max_epochs, case.seed)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from sweeps.checkpoint_quota import BYTES_PER_GB
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.compression import prune_finalists
 from sweeps.draw import tell_refusals
+from sweeps.feeding import make_feed, trials_to_come, unchosen_words
 from sweeps.finalists import (
     attribution_rows,
     choose_finalists,
@@ -56,7 +57,6 @@ from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trackers.choose import check_trackers, start_trackers
-from sweeps.trial_feed import TrialFeed
 from sweeps.tune_callback import StopOnRequest, SweepCallback, ending_of
 from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.examine import ExamineOptions
@@ -167,14 +167,14 @@ def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:
     if sweep.past is not None:
         recorder.replay(sweep.past.events)
         for trial_id in sweep.past.ends:
-            ending = ending_of(recorder.trials[trial_id], sweep.plan)
-            recorder.finish(trial_id, *ending)
+            recorder.finish(trial_id, *ending_of(recorder.trials[trial_id], sweep.plan))
         for trial_id in sweep.past.standstills:
             recorder.set_status(trial_id, "pending")
-    new = [trial for trial in sweep.trials if trial.trial_id not in recorder.trials]
-    for trial in new:
-        recorder.add(trial.trial_id, trial.config.to_dict())
-    tell_refusals(new, recorder)
+    if sweep.search is None:
+        new = [trial for trial in sweep.trials if trial.trial_id not in recorder.trials]
+        for trial in new:
+            recorder.add(trial.trial_id, trial.config.to_dict())
+        tell_refusals(new, recorder)
     journal.append("drawn", is_synced=True)
     return recorder
 
@@ -205,7 +205,7 @@ def _run(
             desk,
             sweep.spending,
             sweep.folder,
-            recorder.trials,
+            trials_to_come(sweep, recorder),
             cluster.links,
             write=journal.append,
             past=() if sweep.past is None else sweep.past.spans,
@@ -223,6 +223,8 @@ def _run(
             finally:
                 progress.stop()
             if not stop.is_set():
+                for line in unchosen_words(sweep, recorder, watch):
+                    shown.print(line, highlight=False, soft_wrap=True)
                 finalists = _choose_finalists(sweep, recorder, watch, shown)
             if finalists:
                 _examine(sweep, recorder, finalists, desk, shown, stop)
@@ -322,7 +324,7 @@ def _search(
         desk,
         sweep.storage,
         plan.spec.checkpoint_epochs,
-        tuple(objective.column for objective in plan.steering),
+        tuple(dict.fromkeys(o.column for o in (*plan.steering, *plan.searching))),
     )
     # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
     tune.run(
@@ -332,11 +334,7 @@ def _search(
         ),
         name="tune",
         storage_path=scratch,
-        search_alg=TrialFeed(
-            [(trial.trial_id, trial.config) for trial in recorder.open_trials()],
-            is_refused=lambda trial_id, config: _is_unpaid(watch, recorder, trial_id, config),
-            past=standstills,
-        ),
+        search_alg=make_feed(sweep, recorder, watch, standstills, journal.append),
         scheduler=scheduler,
         callbacks=[callback],
         stop=StopOnRequest(lambda: stop.is_set() or watch.spent is not None),
@@ -347,16 +345,6 @@ def _search(
     recorder.settle(watch.account())
     if watch.spent is not None and not stop.is_set():
         recorder.end_all_unpaid(watch.denials(), "the budget was spent")
-
-
-def _is_unpaid(
-    watch: LedgerWatch, recorder: SweepRecorder, trial_id: str, config: Mapping[str, Any]
-) -> bool:
-    """Tell whether the budget can't pay a trial's first epochs, and enter it if so."""
-    why = watch.refusal(trial_id, config)
-    if why is not None:
-        recorder.end_unpaid(trial_id, why)
-    return why is not None
 
 
 def _choose_finalists(
@@ -460,7 +448,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"space      {', '.join(plan.space) or 'nothing varies'}",
         *([f"           {plan.note}"] if plan.note else []),
         f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
-        f"{refused}",
+        f"{refused}{'' if sweep.search is None else f', {sweep.search.words}'}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",

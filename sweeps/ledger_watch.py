@@ -36,7 +36,7 @@ class LedgerWatch:
         desk: handle of the lease desk.
         spending: with the budget, if there is one.
         folder: where the ledger is written, and what the gangs do.
-        trials: of the recorder; read only.
+        trials: returns the trials as the recorder has them, and those to come; read only.
         links: of the cluster, to be written down.
         write: puts what was held into the journal.
         past: spans of earlier processes of the sweep, on the clock of the Unix epoch.
@@ -48,7 +48,7 @@ class LedgerWatch:
         desk: ray.actor.ActorHandle,
         spending: Spending,
         folder: RunFolder,
-        trials: Mapping[str, TrialRecord],
+        trials: Callable[[], list[TrialRecord]],
         links: Mapping[str, Any],
         *,
         write: Write,
@@ -123,11 +123,11 @@ class LedgerWatch:
         for line in ray.get(self._desk.take_notices.remote()):
             self._tell(line)
         self._gangs |= {gang.gang: gang for gang in standing.gangs}
-        self._spending.look(list(self._trials.values()), standing)
+        self._spending.look(self._trials(), standing)
         if time.monotonic() - self._journalled_s >= JOURNAL_INTERVAL_S:
             self._journal()
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
-            self._gauges.show(list(self._trials.values()), standing)
+            self._gauges.show(self._trials(), standing)
             self._write()
         budget = self._spending.budget
         if budget is None or standing.holding.num_held == 0:

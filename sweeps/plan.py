@@ -16,9 +16,16 @@ from sweeps.domains import Choice, Domain, Integer, Space, Switch
 from sweeps.resources import GangPlan
 from sweeps.sampling import Sampler
 from sweeps.space_groups import join_spaces
-from sweeps.spaces import architectures, image_space, mutable_part, text_space, validate_space
-from sweeps.spec import POPULATION, SweepSpec
-from sweeps.steering import steering_objectives
+from sweeps.spaces import (
+    architectures,
+    bounded_part,
+    image_space,
+    mutable_part,
+    text_space,
+    validate_space,
+)
+from sweeps.spec import POPULATION, SearcherName, SweepSpec
+from sweeps.steering import choose_searcher, searching_objectives, steering_objectives
 from trainables.augment.thesaurus import check_synonyms
 from trainables.batches import check_batch_size
 from trainables.compiling import check_compiler
@@ -56,6 +63,7 @@ class SweepPlan:
         fixed: the fields of `TrialConfig` that don't.
         sampler: draws the configs.
         steering: the objectives that the scheduler decides by.
+        searching: the objectives that the searcher decides by; empty for `random`.
         mutable: the part of the space that PBT may change; empty for other schedulers.
         note: what of the space is left out, for the user; None if nothing is.
     """
@@ -69,6 +77,8 @@ class SweepPlan:
     mutable: Space
     objectives: tuple[Objective, ...]
     steering: tuple[Objective, ...]
+    searcher: SearcherName
+    searching: tuple[Objective, ...]
     num_trials: int
     num_epochs: int
     perturbation_epochs: int
@@ -114,6 +124,10 @@ def plan_sweep(
             f"--trials must be given for a grid of more than {MAX_UNASKED_TRIALS} points, got "
             f"{sampler.num_configs}; say how many, or vary less"
         )
+    searcher = choose_searcher(spec, objectives)
+    mutable = mutable_part(space, spec.mutate) if is_pbt else {}
+    if spec.scheduler == "pb2":
+        bounded_part(mutable, space, fixed)
     default_trials = max(8, 2 * gangs.num_gangs) if is_pbt else max(16, 4 * gangs.num_gangs)
     return SweepPlan(
         spec=spec,
@@ -122,9 +136,11 @@ def plan_sweep(
         space=space,
         fixed=fixed,
         sampler=sampler,
-        mutable=mutable_part(space, spec.mutate) if is_pbt else {},
+        mutable=mutable,
         objectives=objectives,
         steering=steering_objectives(spec, objectives),
+        searcher=searcher,
+        searching=searching_objectives(searcher, objectives),
         num_trials=spec.trials or sampler.num_configs or default_trials,
         num_epochs=num_epochs,
         perturbation_epochs=perturbation_epochs,

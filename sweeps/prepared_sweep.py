@@ -18,6 +18,7 @@ from sweeps.plan import SweepPlan, check_hardware, default_limit_train, plan_swe
 from sweeps.resources import Node, plan_gangs
 from sweeps.resumption import Resumption
 from sweeps.run_folder import RunFolder
+from sweeps.searchers.choose import Search, make_search
 from sweeps.spec import SweepSpec
 from sweeps.spending import Spending, make_spending, price_of
 from trainables.data.dataset import SplitData
@@ -26,7 +27,12 @@ from trainables.data.load import load_dataset
 
 @dataclass(frozen=True)
 class PreparedSweep:
-    """All that is known of a sweep before it starts."""
+    """All that is known of a sweep before it starts.
+
+    Attributes:
+        trials: of the sweep; stand-ins for them where they are chosen while it runs.
+        search: chooses the trials while the sweep runs; None: they were drawn.
+    """
 
     plan: SweepPlan
     data: SplitData
@@ -34,6 +40,7 @@ class PreparedSweep:
     nodes: list[Node]
     architectures: Architectures
     trials: list[DrawnTrial]
+    search: Search | None
     folder: RunFolder
     spending: Spending
     past: Past | None = None
@@ -91,15 +98,32 @@ def prepare_sweep(
     if spec.compress_fraction is not None:
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
     architectures = measure_architectures(plan, data, console)
-    trials = [] if resumption is None else resumption.trials(architectures.latencies.figure)
-    if len(trials) < plan.num_trials:  # a new sweep, or one that is to have more
-        trials += draw_trials(plan, architectures.refusal)[len(trials) :]
+    search = make_search(plan, architectures.refusal, architectures.known)
+    trials = _trials(plan, architectures, search, resumption)
     check_quota(spec.checkpoint_quota_gb, _checkpoint_bytes(trials, architectures), gangs.num_gangs)
     past = None if resumption is None else resumption.past
     with console.status("timing a few steps of every architecture"):
         held_s = 0.0 if past is None else past.held_seconds
         spending = make_spending(plan, data, price, trials, started_s, held_s)
-    return PreparedSweep(plan, data, note, nodes, architectures, trials, folder, spending, past)
+    return PreparedSweep(
+        plan, data, note, nodes, architectures, trials, search, folder, spending, past
+    )
+
+
+def _trials(
+    plan: SweepPlan,
+    architectures: Architectures,
+    search: Search | None,
+    resumption: Resumption | None,
+) -> list[DrawnTrial]:
+    """Return the trials: those of a run that goes on, drawn ones, and stand-ins for the rest."""
+    trials = [] if resumption is None else resumption.trials(architectures.latencies.figure)
+    if search is not None:
+        stand_ins = list(enumerate(search.stand_ins))[len(trials) :]
+        return trials + [DrawnTrial(f"trial_{n:04d}", config, None) for n, config in stand_ins]
+    if len(trials) < plan.num_trials:  # a new sweep, or one that is to have more
+        trials += draw_trials(plan, architectures.refusal)[len(trials) :]
+    return trials
 
 
 def _checkpoint_bytes(trials: Sequence[DrawnTrial], architectures: Architectures) -> Iterator[int]:

@@ -170,6 +170,7 @@ class Progress:
         expected = sum(ended) / len(ended) if is_known else self._num_epochs
         running = [t.epoch for t in trials if t.status in ("running", "paused")]
         num_pending = sum(t.status == "pending" for t in trials)
+        num_pending += max(0, self._num_trials - len(trials))  # not chosen yet
         # One that has outlasted the mean is taken to train to its end.
         ends = (expected if epoch < expected else self._num_epochs for epoch in running)
         left = num_pending * expected + sum(ends) - sum(running)

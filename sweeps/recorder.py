@@ -29,6 +29,7 @@ from sweeps.slo import Refusal
 from sweeps.trackers.protocol import Tracker
 from sweeps.trackers.tensorboard import TensorBoardTracker
 from trainables.cost import carbon_kg, energy_kwh, time_usd
+from trainables.epoch_result import IS_LAST
 from trainables.ledger import Account
 
 FLUSH_INTERVAL_S: Final = 5.0
@@ -62,6 +63,7 @@ _JOURNALLED: Final = frozenset(
         "done",
         "energy_joules",
         "is_stopped_early",
+        IS_LAST,
         "went_back_to_epoch",
     }
 )

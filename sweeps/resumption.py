@@ -34,6 +34,10 @@ MAY_CHANGE: Final = frozenset(
 """Fields of a spec that a resumed run may have otherwise; `own_space` is compared as a table."""
 
 
+NOT_TOLD_AGAIN: Final = ("pb2",)
+"""Schedulers whose state can't be had from the journal: PB2 keeps its data in private tables."""
+
+
 @dataclass(frozen=True)
 class Resumption:
     """A run that goes on.
@@ -139,6 +143,11 @@ def read_resumption(spec: SweepSpec) -> Resumption:
     assert spec.resume is not None
     folder = Path(spec.resume)
     sweep = _read_sweep(folder)
+    if spec.scheduler in NOT_TOLD_AGAIN:
+        raise InputError(
+            f"--resume must name a run of a scheduler that can be told again what it was told, got "
+            f"{spec.scheduler} in {folder}; report on it, or start a new run"
+        )
     _check_same(spec, recorded_spec(spec, spec.resume))
     past = read_past(read_journal(folder / JOURNAL_FOLDER))
     if not past.is_drawn:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, get_args
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweeps.combinations import build_config, combinations, count_combinations, used_domains
-from sweeps.domains import Space
+from sweeps.domains import Domain, Space
 from trainables.errors import InputError
 from trainables.task import Task
 from trainables.trial_config import CONDITIONS, TrialConfig
@@ -80,8 +80,7 @@ class Sampler:
             InputError: if a grid has more than `MAX_GRID_CONFIGS` points, none that can be built,
                 or ends before the index; or if no draw in `MAX_DRAWS` can be built.
         """
-        generator = np.random.default_rng((self.seed, index))
-        trial_seed = int(generator.integers(2**31))
+        trial_seed, generator = trial_stream(self.seed, index)
         if self.name == "grid":
             values = self._grid_values(index)
             return build_config({**values, "seed": trial_seed}, self.task)
@@ -142,17 +141,37 @@ def sample_config(
     return Sampler("random", space, fixed, task, seed).draw(index)
 
 
+def trial_stream(seed: int, index: int) -> tuple[int, np.random.Generator]:
+    """Return the seed of a sweep's trial number `index`, and the generator of its config."""
+    generator = np.random.default_rng((seed, index))
+    return int(generator.integers(2**31)), generator
+
+
+def choose_values(
+    space: Space, fixed: Mapping[str, Any], choose: Callable[[str, Domain], Any]
+) -> dict[str, Any]:
+    """Return a combination of a space, whether it can be built or not.
+
+    Args:
+        space: what varies.
+        fixed: fields that don't; overridden by the space.
+        choose: returns the value of a field from the domain that holds for it; asked first for
+            what others depend on, and for that twice.
+    """
+    values = dict(fixed)
+    conditions = {name: space[name] for name in CONDITIONS if name in space}
+    for part in (conditions, space):  # which domains hold for the others depends on these
+        for name, domain in used_domains(part, values).items():
+            values[name] = choose(name, domain)
+    return values
+
+
 def _values_at(
     point: NDArray[np.float64], space: Space, fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the combination at a point of the unit cube, whose axes are the sorted names."""
     fractions = dict(zip(sorted(space), point.tolist(), strict=True))
-    values = dict(fixed)
-    conditions = {name: space[name] for name in CONDITIONS if name in space}
-    for part in (conditions, space):  # which domains hold for the others depends on these
-        for name, domain in used_domains(part, values).items():
-            values[name] = domain.at(fractions[name])
-    return values
+    return choose_values(space, fixed, lambda name, domain: domain.at(fractions[name]))
 
 
 def _random_points(

@@ -235,6 +235,31 @@ def mutable_part(space: Space, names: tuple[str, ...] | None) -> Space:
     return chosen
 
 
+def bounded_part(
+    mutable: Space, space: Space, fixed: Mapping[str, Any]
+) -> dict[str, tuple[float, float]]:
+    """Return the bounds of what PB2 may choose: mutable numbers that have one pair of them.
+
+    Not of what has other bounds for each optimizer, where the optimizer varies: PB2 knows of no
+    conditions.
+
+    Raises:
+        InputError: if there is nothing.
+    """
+    decided = {n: e for n, e in mutable.items() if not (isinstance(e, Switch) and e.on in space)}
+    bounds = {
+        name: (float(domain.low), float(domain.high))
+        for name, domain in used_domains(decided, fixed).items()
+        if not isinstance(domain, Choice)
+    }
+    if not bounds:
+        raise InputError(
+            "--scheduler pb2 must have a number between bounds to mutate, got "
+            f"{', '.join(mutable)}; choose pbt or add learning_rate to the space"
+        )
+    return bounds
+
+
 def _why_fixed(name: str) -> str:
     if name == "batch_size":
         return "the data stream would no longer fit"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.util
 import io
 import math
 import re
@@ -20,12 +21,16 @@ from sweeps.sampling import SamplerName
 from trainables.epoch_result import STEERING_COLUMNS
 from trainables.errors import InputError
 
-SchedulerName = Literal["fifo", "asha", "pbt", "mo_asha", "mo_pbt"]
+SchedulerName = Literal["fifo", "asha", "hyperband", "median", "pbt", "pb2", "mo_asha", "mo_pbt"]
 TrackerName = Literal["mlflow", "wandb"]
 HALVING: Final = ("asha", "mo_asha")
 """Schedulers that stop trials at rungs."""
-POPULATION: Final = ("pbt", "mo_pbt")
+POPULATION: Final = ("pbt", "pb2", "mo_pbt")
 """Schedulers whose trials take over one another's weights."""
+
+SearcherName = Literal["random", "known_latency", "tpe", "motpe", "nsga2", "gp"]
+OPTUNA: Final = ("tpe", "motpe", "nsga2", "gp")
+"""Searchers that are samplers of Optuna's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,11 @@ class SweepSpec:
     space: tuple[str, ...] | None = None
     """Groups of hyperparameters to search: augmentation architecture optimizer regularisation
     hardware. None: a small space for small models."""
+    searcher: SearcherName | None = None
+    """What chooses the configs. random: drawn before the start. known_latency: what is expected to
+    improve the front most for its cost, out of many that were drawn. tpe, motpe (several
+    objectives), nsga2, gp: Optuna's. None: known_latency under MO-ASHA where one or two objectives
+    are known before training, else random."""
     sampler: SamplerName = "random"
     """How configs are drawn from the space."""
     fix: tuple[str, ...] = ()
@@ -78,13 +88,13 @@ class SweepSpec:
     batch_size: int | None = None
     """Samples per step over all workers of a trial [samples]."""
     perturbation_epochs: int | None = None
-    """PBT, MO-PBT: epochs between two decisions [epochs]."""
+    """PBT, PB2, MO-PBT: epochs between two decisions [epochs]."""
     mutate: tuple[str, ...] | None = None
-    """PBT, MO-PBT: hyperparameters to mutate; None: all that can change in mid-training."""
+    """PBT, PB2, MO-PBT: hyperparameters to mutate; None: all that can change in mid-training."""
     reduction_factor: int = 3
-    """ASHA, MO-ASHA: one in this many trials goes on at each rung."""
+    """ASHA, MO-ASHA, HyperBand: one in this many trials goes on at each rung."""
     grace_epochs: int = 1
-    """ASHA, MO-ASHA: epochs before the first rung [epochs]."""
+    """ASHA, MO-ASHA, median: epochs before a trial may be stopped [epochs]."""
     halving_order: Literal["peer", "epsnet", "crowding"] | None = None
     """MO-ASHA: who of a rung comes first. None: peer where two objectives steer and one of them is
     known before training, else epsnet."""
@@ -236,6 +246,24 @@ class SweepSpec:
                     f"--{flag} must be left out unless the scheduler is {scheduler}, got {value} "
                     f"with {self.scheduler}; add --scheduler {scheduler}"
                 )
+        self._check_searcher()
+
+    def _check_searcher(self) -> None:
+        """Check that the searcher fits the scheduler and the sampler."""
+        if self.searcher in (None, "random"):
+            return
+        if self.scheduler in POPULATION:
+            raise InputError(
+                f"--searcher must be random with {self.scheduler}, whose members inherit weights, "
+                f"so that what one reaches says little of its config, got {self.searcher}; leave "
+                "it out"
+            )
+        require_optuna(self.searcher)
+        if self.searcher in OPTUNA and self.sampler != "random":
+            raise InputError(
+                f"--sampler must be left out with {self.searcher}, which draws from the space "
+                f"itself, got {self.sampler}; leave it out or choose --searcher known_latency"
+            )
 
     def _check_compression(self) -> None:
         """Check that finalists which shall be pruned are measured at all."""
@@ -253,9 +281,10 @@ class SweepSpec:
                 objective = Objective.parse(text)
             except ValueError as error:
                 raise InputError(f"--{error}") from None
-            if index == 0 and self.scheduler != "fifo" and objective.column not in STEERING_COLUMNS:
+            decides = self.scheduler if self.scheduler != "fifo" else self.searcher or "random"
+            if index == 0 and decides != "random" and objective.column not in STEERING_COLUMNS:
                 raise InputError(
-                    f"--objectives must begin with what {self.scheduler} can steer by, got {text}; "
+                    f"--objectives must begin with what {decides} can steer by, got {text}; "
                     f"begin with one of {', '.join(STEERING_COLUMNS)}"
                 )
             if objective.column in (Objective.parse(other).column for other in objectives[:index]):
@@ -299,6 +328,19 @@ class SweepSpec:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         own = {name: describe_domain(entry) for name, entry in self.own_space.items()}
         return {**values, "own_space": own}
+
+
+def require_optuna(searcher: str | None) -> None:
+    """Check that a searcher which needs Optuna has it.
+
+    Raises:
+        InputError: if it hasn't.
+    """
+    if searcher in OPTUNA and importlib.util.find_spec("optuna") is None:
+        raise InputError(
+            f"--searcher must be random or known_latency without optuna, got {searcher}; "
+            "pip install 'paretune[optuna]'"
+        )
 
 
 def require(name: str, value: Any, rule: str, holds: Callable[[Any], Any]) -> None:

@@ -50,6 +50,7 @@ def describe_sweep(
             "num_test": len(data.test),
         },
         "spec": plan.spec.to_dict(),
+        "searcher": plan.searcher,
         "sampler": plan.sampler.name,
         "space": [dataclasses.asdict(entry) for entry in describe_space(plan.space, plan.fixed)],
         "fixed": dict(plan.fixed),

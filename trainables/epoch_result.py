@@ -41,6 +41,9 @@ STEERING_COLUMNS = (
 )
 """What every epoch reports, and never as None, and so what a scheduler can decide by."""
 
+IS_LAST = "is_last"
+"""Stands in a trial's last report; Tune also sets `done` where a trial is stopped."""
+
 _PACKED = "packed"
 
 

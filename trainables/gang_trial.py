@@ -29,7 +29,7 @@ from trainables.checkpoint_store import (
     open_location,
     previous_checkpoint,
 )
-from trainables.epoch_result import pack, without_packed
+from trainables.epoch_result import IS_LAST, pack, without_packed
 from trainables.orders import (
     Denied,
     Finished,
@@ -163,6 +163,7 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
                 break
         self._epoch = trained
         assert self._ticket is not None
+        is_last = trained >= num_epochs or finished.result["is_stopped_early"]
         return {
             **finished.result,
             "gang": self._ticket.gang,
@@ -171,7 +172,8 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             "checkpoint": self._checkpoint if self._saved_epoch == trained else None,
             "previous_checkpoint": self._previous,
             **self._take_went_back(),
-            "done": trained >= num_epochs or finished.result["is_stopped_early"],
+            "done": is_last,
+            IS_LAST: is_last,
         }
 
     def _take_went_back(self) -> dict[str, Any]:

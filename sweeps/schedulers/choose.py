@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from sweeps.plan import SweepPlan
 from sweeps.schedulers.explore import Explore
-from sweeps.schedulers.from_ray import make_ray_scheduler
+from sweeps.schedulers.from_ray import make_population
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.mo_pbt import MoPbt, PopulationOptions
+from sweeps.schedulers.ray_stopping import RAY_STOPPING, RayStopping, StoppingOptions
 from sweeps.schedulers.tune_adapter import Known, OnExploit, TuneAdapter
+from sweeps.spec import POPULATION
 
 RESAMPLE_PROBABILITY: Final = 0.2
 """Share of hyperparameters that MO-PBT draws anew."""
@@ -43,4 +45,7 @@ def make_scheduler(plan: SweepPlan, known: Known, on_exploit: OnExploit) -> Tria
         explore = Explore(plan.mutable, spec.seed, RESAMPLE_PROBABILITY)
         scheduler = MoPbt(objectives, explore, population, spec.seed)
         return TuneAdapter(scheduler, known, on_exploit)
-    return make_ray_scheduler(plan, on_exploit)
+    if spec.scheduler in RAY_STOPPING:
+        stopping = StoppingOptions(plan.num_epochs, spec.grace_epochs, spec.reduction_factor)
+        return TuneAdapter(RayStopping(spec.scheduler, objectives[0], stopping), known, on_exploit)
+    return make_population(plan, on_exploit) if spec.scheduler in POPULATION else FIFOScheduler()

@@ -1,24 +1,27 @@
-"""Ray Tune's own schedulers, set up so that they work on gangs."""
+"""Ray Tune's own population schedulers, set up so that they work on gangs.
+
+Both draw from Python's and NumPy's global generators, and hold Tune's trials and checkpoints: their
+state does not survive the process. `mo_pbt` with one objective is PBT that does.
+"""
 
 from __future__ import annotations
 
+import math
 import random
+import zlib
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any, Final
 
+import numpy as np
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
-    FIFOScheduler,
-    PopulationBasedTraining,
-    TrialScheduler,
-)
+from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers.pb2 import PB2
 
 from sweeps.journal import Event
 from sweeps.plan import SweepPlan
 from sweeps.schedulers.explore import Explore
 from sweeps.schedulers.pbt_past import PbtPast
+from sweeps.spaces import bounded_part
 from trainables.checkpoint_store import checkpoint_epoch
 
 OnExploit = Callable[[str, str, int, Mapping[str, Any]], None]
@@ -28,8 +31,53 @@ RESAMPLE_PROBABILITY: Final = 0.25
 """Share of hyperparameters that explore draws anew instead of perturbing."""
 
 
-class RecordedPBT(PopulationBasedTraining):  # type: ignore[misc]  # Ray's classes are untyped
-    """Ray's PBT that tells of each exploit, and knows which checkpoints it may still need."""
+class _Recorded:
+    """Tells of each exploit, and knows which checkpoints it may still need.
+
+    What it draws depends on the trial and the epoch, not on what was drawn before. A report of NaN
+    is taken for the worst that any member has reported: Ray would sort by it at random, and PB2
+    fail.
+    """
+
+    _on_exploit: OnExploit
+    _explore: Explore
+    _worst: float | None = None
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """See `TrialScheduler`."""
+        name, sign = self._metric, self._metric_op  # type: ignore[attr-defined]
+        value = result.get(name, math.nan)
+        if not math.isfinite(value):
+            result = {**result, name: self._worst if self._worst is not None else 0.0}
+        elif self._worst is None or sign * value < sign * self._worst:
+            self._worst = value
+        self._restart(trial.trial_id, int(result["epoch"]))
+        decision: str = super().on_trial_result(  # type: ignore[misc]
+            tune_controller, trial, result
+        )
+        return decision
+
+    def _restart(self, trial_id: str, epoch: int) -> None:
+        """Set the generators: Ray's own are the global ones."""
+        key = f"{self._explore.seed} {trial_id} {epoch}"
+        random.seed(key)
+        np.random.seed(zlib.crc32(key.encode()))  # noqa: NPY002
+        self._explore.restart(trial_id, epoch)
+
+    def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
+        super()._exploit(tune_controller, trial, trial_to_clone)  # type: ignore[misc]
+        epoch = checkpoint_epoch(trial.checkpoint.path)
+        self._on_exploit(trial.trial_id, trial_to_clone.trial_id, epoch, trial.config)
+
+    def donor_checkpoints(self) -> set[str]:
+        """Return the paths of checkpoints that the next exploit may copy."""
+        states = self._trial_state.values()  # type: ignore[attr-defined]
+        checkpoints = (state.last_checkpoint for state in states)
+        return {c.path for c in checkpoints if hasattr(c, "path")}
+
+
+class RecordedPBT(_Recorded, PopulationBasedTraining):  # type: ignore[misc]  # untyped
+    """Ray's PBT; see `_Recorded`."""
 
     def __init__(self, on_exploit: OnExploit, explore: Explore, **options: Any) -> None:
         super().__init__(custom_explore_fn=explore, **options)
@@ -48,68 +96,46 @@ class RecordedPBT(PopulationBasedTraining):  # type: ignore[misc]  # Ray's class
             vars(self._trial_state[trial]).update(vars(self._past.members[trial.trial_id]))
             self._trial_state[trial].last_checkpoint = trial.checkpoint
 
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """See `TrialScheduler`; what is drawn depends on the report, not on what was before."""
-        # Ray draws donors from the global generator.
-        random.seed(f"{self._explore.seed} {trial.trial_id} {result['epoch']}")
-        self._explore.restart(trial.trial_id, result["epoch"])
-        decision: str = super().on_trial_result(tune_controller, trial, result)
-        return decision
 
-    def _exploit(self, tune_controller: Any, trial: Trial, trial_to_clone: Trial) -> None:
-        super()._exploit(tune_controller, trial, trial_to_clone)
-        epoch = checkpoint_epoch(trial.checkpoint.path)
-        self._on_exploit(trial.trial_id, trial_to_clone.trial_id, epoch, trial.config)
+class RecordedPB2(_Recorded, PB2):  # type: ignore[misc]  # untyped
+    """Ray's PB2; see `_Recorded`."""
 
-    def donor_checkpoints(self) -> set[str]:
-        """Return the paths of checkpoints that the next exploit may copy."""
-        checkpoints = (state.last_checkpoint for state in self._trial_state.values())
-        return {c.path for c in checkpoints if hasattr(c, "path")}
-
-
-class ReplayableFIFO(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are untyped
-    """Ray's scheduler that decides nothing."""
-
-    def replay(self, event: Event) -> None:
-        """See `Replayable`; it remembers nothing."""
-
-
-class ReplayableASHA(AsyncHyperBandScheduler):  # type: ignore[misc]  # Ray's classes are untyped
-    """Ray's ASHA, that can be told again what it was told."""
-
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, on_exploit: OnExploit, explore: Explore, **options: Any) -> None:
         super().__init__(**options)
-        self._last_results: dict[str, Mapping[str, Any]] = {}
-
-    def replay(self, event: Event) -> None:
-        """See `Replayable`; of a trial it looks at the id alone."""
-        trial = SimpleNamespace(trial_id=event.fields["trial_id"])
-        if event.kind == "admit":
-            self.on_trial_add(None, trial)
-        elif event.kind == "report":
-            self._last_results[trial.trial_id] = event.fields["result"]
-            self.on_trial_result(None, trial, event.fields["result"])
-        elif event.kind == "finish" and event.fields["status"] != "failed":
-            self.on_trial_complete(None, trial, self._last_results.pop(trial.trial_id, {}))
+        self._on_exploit = on_exploit
+        self._explore = explore
 
 
-def make_ray_scheduler(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:
-    """Return the scheduler that the plan names; the first objective steers it."""
+def make_population(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:
+    """Return Ray's PBT or PB2; the first objective steers it.
+
+    PB2's Gaussian process chooses the numbers that have one pair of bounds; the others are explored
+    as PBT does.
+    """
     steering = plan.objectives[0]
-    common = {"time_attr": "epoch", "metric": steering.column, "mode": steering.direction}
-    if plan.spec.scheduler == "asha":
-        return ReplayableASHA(
-            max_t=plan.num_epochs,
-            grace_period=min(plan.spec.grace_epochs, plan.num_epochs),
-            reduction_factor=plan.spec.reduction_factor,
-            **common,
-        )
+    common = {
+        "time_attr": "epoch",
+        "metric": steering.column,
+        "mode": steering.direction,
+        "perturbation_interval": plan.perturbation_epochs,
+        "log_config": False,
+    }
     if plan.spec.scheduler == "pbt":
-        return RecordedPBT(
-            on_exploit,
-            Explore(plan.mutable, plan.spec.seed, RESAMPLE_PROBABILITY),
-            perturbation_interval=plan.perturbation_epochs,
-            log_config=False,
-            **common,
-        )
-    return ReplayableFIFO()
+        explore = Explore(plan.mutable, plan.spec.seed, RESAMPLE_PROBABILITY)
+        return RecordedPBT(on_exploit, explore, **common)
+    bounds = bounded_part(plan.mutable, plan.space, plan.fixed)
+    others = {name: entry for name, entry in plan.mutable.items() if name not in bounds}
+    explore = Explore(others, plan.spec.seed, RESAMPLE_PROBABILITY)
+
+    def inside(config: dict[str, Any]) -> dict[str, Any]:
+        # PB2 computes in 32 bits, and so may leave a bound by a rounding.
+        clipped = {name: min(max(config[name], low), high) for name, (low, high) in bounds.items()}
+        return explore({**config, **clipped})
+
+    return RecordedPB2(
+        on_exploit,
+        explore,
+        hyperparam_bounds={name: list(pair) for name, pair in bounds.items()},
+        custom_explore_fn=inside,
+        **common,
+    )

@@ -139,9 +139,9 @@ class MoPbt:
     def state_dict(self) -> dict[str, Any]:
         """See `Scheduler`."""
         return {
-            "configs": self._configs,
+            "configs": {trial_id: dict(config) for trial_id, config in self._configs.items()},
             "losses": {trial_id: to_plain(losses) for trial_id, losses in self._losses.items()},
-            "due": self._due,
+            "due": dict(self._due),
             "waiting": list(self._waiting),
             "released": {
                 trial_id: exploit and [exploit.donor_id, dict(exploit.config)]

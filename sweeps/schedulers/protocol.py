@@ -66,6 +66,13 @@ class Resume:
     exploit: Exploit | None = None
 
 
+@dataclass(frozen=True)
+class Drop:
+    """A paused trial that will not go on."""
+
+    trial_id: str
+
+
 class Scheduler(Protocol):
     """Decides which trials go on.
 
@@ -94,8 +101,10 @@ class Scheduler(Protocol):
         """Learn that a trial failed."""
         ...
 
-    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | None:
+    def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | Drop | None:
         """Return which paused trial a free gang takes; None: a new one, if there is any.
+
+        A trial that is dropped takes no gang, and the scheduler is asked again.
 
         Args:
             paused: trials that wait at a checkpoint, in the order in which they were paused.

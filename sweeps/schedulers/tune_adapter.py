@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.journal import Event
-from sweeps.schedulers.protocol import Decision, Exploit, Report, Scheduler
+from sweeps.schedulers.protocol import Decision, Drop, Exploit, Report, Scheduler
 from trainables.checkpoint_store import checkpoint_epoch
 from trainables.epoch_result import numbers_of
 
@@ -154,7 +154,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self._paused |= {trial_id: self._pausing.pop(trial_id) for trial_id in saved}
         if not self._paused:
             return None
-        chosen = self._exploiting() or self._resumed()
+        chosen = self._exploiting() or self._resumed(tune_controller)
         if chosen is not None:
             del self._paused[chosen.trial_id]
             self._called = chosen
@@ -174,20 +174,28 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             return trial  # a donor that ended meanwhile leaves it as it is
         return None
 
-    def _resumed(self) -> Trial | None:
-        waiting: Collection[str] = self._paused.keys()
-        if self._exploits:
-            waiting = [trial_id for trial_id in waiting if trial_id not in self._exploits]
+    def _resumed(self, tune_controller: Any) -> Trial | None:
         begun = [t for t, trial in self._new.items() if trial.status != Trial.PENDING]
         for trial_id in begun:
             del self._new[trial_id]
-        resume = self.scheduler.choose_next(waiting, len(self._new)) if waiting else None
-        if resume is None:
-            return None
-        if resume.exploit is not None:
-            self._exploits[resume.trial_id] = resume.exploit
+        while waiting := self._waiting():
+            chosen = self.scheduler.choose_next(waiting, len(self._new))
+            if isinstance(chosen, Drop):
+                tune_controller.stop_trial(self._paused.pop(chosen.trial_id))
+                continue
+            if chosen is None:
+                return None
+            if chosen.exploit is None:
+                return self._paused[chosen.trial_id]
+            self._exploits[chosen.trial_id] = chosen.exploit
             return self._exploiting()
-        return self._paused[resume.trial_id]
+        return None
+
+    def _waiting(self) -> Collection[str]:
+        """Return the paused trials that wait for no donor."""
+        if not self._exploits:
+            return self._paused.keys()
+        return [trial_id for trial_id in self._paused if trial_id not in self._exploits]
 
     def _take_over(self, trial: Trial, donor: Trial, exploit: Exploit) -> None:
         # What Ray's own PBT does: Tune has no public way to give a trial another's checkpoint.

@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from analysis.records import Objective
 from sweeps.run_folder import RunFolder
 from sweeps.schedulers.mo_asha import ORDERS, HalvingOptions, MoAsha
+from sweeps.schedulers.protocol import Scheduler
+from sweeps.schedulers.ray_stopping import RAY_STOPPING, RayStopping, StoppingOptions
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySearcher
 from sweeps.searchers.pool import make_pool
@@ -22,10 +24,8 @@ from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.recorded_table import RecordedTable, read_table
 from sweeps.simulate.replay import CONFIG_ID, Setup, replay
 from sweeps.simulate.simulated_folder import write_simulated
-from sweeps.spec import require
+from sweeps.spec import POPULATION, SchedulerName, SearcherName, require, require_optuna
 from trainables.errors import EXIT_BAD_INPUT, InputError
-
-PATH_DEPENDENT: Final = ("pbt", "mo_pbt")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,10 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sweeps.simulate", description=__doc__)
     parser.add_argument("table", type=Path, help="folder of recorded runs (docs/replay.md)")
-    parser.add_argument(
-        "--scheduler", default="mo_asha", choices=("fifo", "asha", "mo_asha", *PATH_DEPENDENT)
-    )
-    parser.add_argument("--searcher", default="known_latency", choices=("random", "known_latency"))
+    parser.add_argument("--scheduler", default="mo_asha", choices=get_args(SchedulerName))
+    parser.add_argument("--searcher", default="known_latency", choices=get_args(SearcherName))
     parser.add_argument(
         "--objectives",
         nargs="+",
@@ -109,7 +107,7 @@ _PATHS: Final = ("table", "out", "overwrite")
 
 
 def _check(asked: argparse.Namespace) -> None:
-    if asked.scheduler in PATH_DEPENDENT:
+    if asked.scheduler in POPULATION:
         raise InputError(
             f"--scheduler must not be {asked.scheduler} on a table of recorded runs, for its "
             "members inherit weights, which no table holds; use benchmarks/population.py, or "
@@ -127,6 +125,7 @@ def _check(asked: argparse.Namespace) -> None:
     )
     for name, rule, is_met in rules:
         require(name, getattr(asked, name), rule, is_met)
+    require_optuna(asked.searcher)
 
 
 def _objectives(asked: argparse.Namespace, table: RecordedTable) -> list[Objective]:
@@ -168,7 +167,14 @@ def _scheduler(
         asked.variant,
     )
     try:
-        scheduler = MoAsha(objectives if is_multi else objectives[:1], table.known, options)
+        if asked.scheduler in RAY_STOPPING and asked.scheduler != "asha":
+            scheduler: Scheduler = RayStopping(
+                asked.scheduler,
+                objectives[0],
+                StoppingOptions(options.max_epochs, options.grace_epochs, asked.reduction_factor),
+            )
+        else:
+            scheduler = MoAsha(objectives if is_multi else objectives[:1], table.known, options)
     except ValueError as error:
         raise InputError(f"--{error}") from None
     return TuneAdapter(scheduler, lambda config: table.known_of(config[CONFIG_ID]))
@@ -179,13 +185,25 @@ def _searcher(
 ) -> Searcher:
     if asked.searcher == "random":
         return RandomSearcher(len(table.configs), seed)
-    if len(objectives) == 1:
-        raise InputError(
-            "--searcher known_latency must have an objective that is known before training, got "
-            f"{objectives[0]} alone; add one or choose --searcher random"
+    if asked.searcher == "known_latency":
+        if len(objectives) == 1:
+            raise InputError(
+                "--searcher known_latency must have an objective that is known before training, "
+                f"got {objectives[0]} alone; add one or choose --searcher random"
+            )
+        pool = make_pool(table.configs, table.columns, objectives[1:])
+        return KnownLatencySearcher(
+            pool, objectives[0], KnownLatencyOptions(table.max_epochs, seed)
         )
-    pool = make_pool(table.configs, table.columns, objectives[1:])
-    return KnownLatencySearcher(pool, objectives[0], KnownLatencyOptions(table.max_epochs, seed))
+    # Here, because Optuna is an extra.
+    from sweeps.searchers.optuna_pool import search_pool
+    from sweeps.searchers.optuna_searcher import OptunaOptions
+
+    searching = objectives[:1] if asked.searcher == "tpe" else objectives
+    known = {name: table.columns[name] for name in table.known}
+    num_trials = asked.trials or len(table.configs)
+    sampling = OptunaOptions(table.max_epochs, num_trials, seed)
+    return search_pool(asked.searcher, table.configs, known, searching, sampling)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
 from sweeps.searchers.protocol import Searcher
-from sweeps.searchers.tune_feed import IS_LAST, SearcherFeed
+from sweeps.searchers.tune_feed import SearcherFeed
 from sweeps.simulate.controller import run_controller
 from sweeps.simulate.recorded_table import RecordedTable
+from trainables.epoch_result import IS_LAST
 
 CONFIG_ID: Final = "config_id"
 

@@ -2,7 +2,7 @@ import pytest
 from sample_latency import make_figure
 from sample_sweep import make_plan
 
-from sweeps.draw import MAX_DRAWS_PER_MEMBER, draw_trials, tell_refusals
+from sweeps.draw import MAX_DRAWS_PER_TRIAL, draw_trials, tell_refusals
 from sweeps.slo import Refusal
 from trainables.errors import InputError
 
@@ -63,7 +63,7 @@ def test_a_population_that_cannot_be_filled_is_refused():
 
     with pytest.raises(InputError, match="got 3 with 0 of 150 draws accepted; raise the SLO"):
         draw_trials(make_plan(scheduler="pbt", trials=3), refuse)
-    assert len(asked) == 3 * MAX_DRAWS_PER_MEMBER
+    assert len(asked) == 3 * MAX_DRAWS_PER_TRIAL
 
 
 def test_a_sweep_in_which_everything_is_refused_is_still_drawn():

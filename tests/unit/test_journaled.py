@@ -11,11 +11,12 @@ from sample_table import NUM_CONFIGS, NUM_EPOCHS, write_table
 from analysis.records import Objective
 from sweeps.journal import Event
 from sweeps.schedulers.explore import Explore
-from sweeps.schedulers.from_ray import make_ray_scheduler
+from sweeps.schedulers.from_ray import make_population
 from sweeps.schedulers.journaled import JournaledScheduler, Replayable
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.mo_pbt import MoPbt, PopulationOptions
 from sweeps.schedulers.pbt_past import PbtPast
+from sweeps.schedulers.ray_stopping import RayStopping, StoppingOptions
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.searchers.tune_feed import SearcherFeed
@@ -87,18 +88,13 @@ def population(table, **options):
     return TuneAdapter(scheduler)
 
 
-def rays_asha(table):
-    plan = make_plan(scheduler="asha", epochs=NUM_EPOCHS, objectives=("val_loss:min",))
-    scheduler = make_ray_scheduler(plan, lambda *_: None)
-    scheduler._metric = "error"
-    return scheduler
+def rays(table, name):
+    scheduler = RayStopping(name, OBJECTIVES[0], StoppingOptions(NUM_EPOCHS))
+    return TuneAdapter(scheduler, lambda config: table.known_of(config[CONFIG_ID]))
 
 
 def state_of(scheduler):
-    if isinstance(scheduler, TuneAdapter):
-        return repr((scheduler.scheduler.state_dict(), scheduler._exploits))
-    # Of the rung of a full training nothing depends, and Tune tells of that end in its own time.
-    return repr(scheduler._brackets[0]._rungs[1:])
+    return repr((scheduler.scheduler.state_dict(), scheduler._exploits))
 
 
 @pytest.mark.parametrize(
@@ -109,15 +105,26 @@ def state_of(scheduler):
         lambda table: halving(table, variant="promotion"),
         population,
         lambda table: population(table, quorum_fraction=0.7),
-        rays_asha,
+        lambda table: rays(table, "asha"),
+        lambda table: rays(table, "hyperband"),
+        lambda table: rays(table, "median"),
     ],
-    ids=["peer", "epsnet", "promotion", "mo_pbt", "mo_pbt quorum", "asha"],
+    ids=[
+        "peer",
+        "epsnet",
+        "promotion",
+        "mo_pbt",
+        "mo_pbt quorum",
+        "asha",
+        "hyperband",
+        "median",
+    ],
 )
 def test_a_scheduler_that_is_told_again_is_what_it_was(tmp_path, make):
     table = read_table(write_table(tmp_path / "table"))
     scheduler = make(table)
     assert isinstance(scheduler, Replayable)
-    if make(table).__class__ is TuneAdapter and isinstance(scheduler.scheduler, MoPbt):
+    if isinstance(scheduler.scheduler, MoPbt):
         draw = np.random.default_rng(1)
         configs = [
             {**{name: domain.sample(draw) for name, domain in SPACE.items()}, "start_seed": n}
@@ -174,7 +181,7 @@ def test_rays_population_is_rebuilt_by_its_own_rules():
 
 def test_a_member_of_rays_population_is_added_as_it_was():
     plan = make_plan(scheduler="pbt", trials=4, epochs=8, perturbation_epochs=2)
-    scheduler = make_ray_scheduler(plan, lambda *_: None)
+    scheduler = make_population(plan, lambda *_: None)
     fields = {"trial_id": "a", "result": {"epoch": 2, "val_accuracy": 0.5}}
     scheduler.replay(Event(0, "report", fields))
     manager = SimpleNamespace(checkpoint_config=SimpleNamespace(num_to_keep=None))

@@ -200,34 +200,3 @@ def test_it_promotes_whom_looking_at_all_would(objectives, order, seed):
             scheduler = MoAsha(objectives, KNOWN, options)
             scheduler.load_state_dict(state)
     assert num_promoted > 25
-
-
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("variant", ["stopping", "promotion"])
-def test_a_restored_scheduler_decides_the_same_to_the_end(order, variant):
-    options = HalvingOptions(27, order=order, variant=variant)
-    whole, half = MoAsha(BOTH, KNOWN, options), MoAsha(BOTH, KNOWN, options)
-    stream = list(random_stream(3))
-    paused = []
-    for number, row in enumerate(stream):
-        if number == len(stream) // 2:
-            state = json.loads(json.dumps(half.state_dict()))
-            half = MoAsha(BOTH, KNOWN, options)
-            half.load_state_dict(state)
-        decision = whole.on_report(report(*row))
-        assert half.on_report(report(*row)) is decision
-        if decision is Decision.PAUSE and row[0] not in paused:
-            paused.append(row[0])
-        assert half.choose_next(paused, 0) == whole.choose_next(paused, 0)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_max_and_min_are_mirror_images(order):
-    options = HalvingOptions(27, order=order)
-    low = MoAsha(BOTH, KNOWN, options)
-    high = MoAsha((Objective("score", "max"), LATENCY), KNOWN, options)
-    for trial_id, epoch, error, latency_ms in random_stream(1):
-        values = {"score": -error, "latency_ms": latency_ms}
-        assert high.on_report(Report(trial_id, epoch, values)) is low.on_report(
-            report(trial_id, epoch, error, latency_ms)
-        )

@@ -1,8 +1,6 @@
-import json
 import math
 
 import numpy as np
-import pytest
 
 from analysis.pareto import nondominated_ranks
 from analysis.records import Objective
@@ -92,20 +90,3 @@ def test_a_quorum_waits_for_the_living_only():
     assert sorted(resume.trial_id for resume in resumes) == waiting
     assert any(resume.exploit is not None for resume in resumes)
     assert scheduler.choose_next(waiting, 0) is None
-
-
-@pytest.mark.parametrize("quorum_fraction", [None, 0.75])
-def test_a_restored_population_decides_the_same_to_the_end(quorum_fraction):
-    whole, half = (population(quorum_fraction=quorum_fraction) for _ in range(2))
-    draw = np.random.default_rng(5)
-    waiting = [f"t{number}" for number in range(8)]
-    for epoch in range(1, 10):
-        for number in range(8):
-            if (epoch, number) == (5, 3):
-                state = json.loads(json.dumps(half.state_dict()))
-                half = population(seed=9, quorum_fraction=quorum_fraction)
-                half.load_state_dict(state)
-            accuracy = float(draw.random())
-            expected = whole.on_report(report(number, epoch, accuracy))
-            assert half.on_report(report(number, epoch, accuracy)) == expected
-            assert half.choose_next(waiting, 0) == whole.choose_next(waiting, 0)

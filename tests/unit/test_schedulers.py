@@ -1,14 +1,11 @@
+import math
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ray.tune.schedulers import (
-    AsyncHyperBandScheduler,
-    FIFOScheduler,
-    PopulationBasedTraining,
-)
+from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining
 from sample_sweep import make_plan
 
 from sweeps.combinations import used_domains
@@ -16,9 +13,10 @@ from sweeps.domains import Choice, Uniform
 from sweeps.sampling import sample_config
 from sweeps.schedulers.choose import make_scheduler
 from sweeps.schedulers.explore import Explore
-from sweeps.schedulers.from_ray import RESAMPLE_PROBABILITY, RecordedPBT
+from sweeps.schedulers.from_ray import RESAMPLE_PROBABILITY, RecordedPB2, RecordedPBT
 from sweeps.schedulers.mo_asha import MoAsha
 from sweeps.schedulers.mo_pbt import MoPbt
+from sweeps.schedulers.ray_stopping import RayStopping
 from sweeps.spaces import image_space, mutable_part
 from trainables.errors import InputError
 from trainables.task import Task
@@ -88,15 +86,23 @@ def test_a_quarter_is_drawn_anew():
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("fifo", FIFOScheduler), ("asha", AsyncHyperBandScheduler), ("pbt", RecordedPBT)],
+    ("name", "kind"), [("fifo", FIFOScheduler), ("pbt", RecordedPBT), ("pb2", RecordedPB2)]
 )
 def test_the_plan_names_the_scheduler(name, kind):
     assert isinstance(make_scheduler(make_plan(scheduler=name), known, ignore), kind)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mo_asha", MoAsha), ("mo_pbt", MoPbt)])
-def test_the_plan_names_one_of_ours(name, kind):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("mo_asha", MoAsha),
+        ("mo_pbt", MoPbt),
+        ("asha", RayStopping),
+        ("hyperband", RayStopping),
+        ("median", RayStopping),
+    ],
+)
+def test_the_plan_names_one_that_is_pure(name, kind):
     assert type(make_scheduler(make_plan(scheduler=name), known, ignore).scheduler) is kind
 
 
@@ -138,12 +144,21 @@ def test_the_first_objective_steers():
 
 def test_halving_takes_its_rungs_from_the_plan():
     plan = make_plan(scheduler="asha", epochs=20, grace_epochs=2, reduction_factor=3)
-    rungs = make_scheduler(plan, known, ignore)._brackets[0]._rungs
+    rungs = make_scheduler(plan, known, ignore).scheduler._inner._brackets[0]._rungs
     assert [milestone for milestone, _ in rungs] == [18, 6, 2]
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "epochs"), [("asha", 1), ("asha", 2), ("asha", 7), ("pbt", 2), ("pbt", 7)]
+    ("scheduler", "epochs"),
+    [
+        ("asha", 1),
+        ("asha", 2),
+        ("asha", 7),
+        ("hyperband", 1),
+        ("median", 1),
+        ("pbt", 2),
+        ("pbt", 7),
+    ],
 )
 def test_a_short_sweep_has_a_scheduler(scheduler, epochs):
     make_scheduler(make_plan(scheduler=scheduler, epochs=epochs, grace_epochs=5), known, ignore)
@@ -189,3 +204,40 @@ def test_pbt_explores_with_our_space():
     explored, _ = scheduler._get_new_config(make_trial("victim"), donor)
     assert explored == Explore(plan.mutable, 5, RESAMPLE_PROBABILITY)(donor.config)
     assert {name for name in explored if explored[name] != donor.config[name]} == {"momentum"}
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2"])
+def test_nan_is_the_worst_that_a_member_reported(name, monkeypatch):
+    heard = []
+    monkeypatch.setattr(
+        PopulationBasedTraining,
+        "on_trial_result",
+        lambda self, controller, trial, result: heard.append(result["val_accuracy"]),
+    )
+    scheduler = make_scheduler(make_plan(scheduler=name), known, ignore)
+    given = {"epoch": 1, "val_accuracy": math.nan}
+    for result in ({"val_accuracy": 0.7}, {"val_accuracy": 0.4}, {"val_accuracy": 0.6}, given):
+        scheduler.on_trial_result(None, make_trial("member"), result)
+    assert heard == [0.7, 0.4, 0.6, 0.4]
+    assert math.isnan(given["val_accuracy"])
+
+
+def test_pb2_chooses_what_has_bounds_and_the_rest_is_explored():
+    plan = make_plan(scheduler="pb2")
+    scheduler = make_scheduler(plan, known, ignore)
+    assert set(scheduler._hyperparam_bounds) == {
+        "learning_rate", "momentum", "weight_decay", "label_smoothing",
+    }  # fmt: skip
+    outside = {**plan.sampler.draw(0).to_dict(), "learning_rate": 0.5 + 1e-8, "momentum": 0.1}
+    inside = scheduler._custom_explore_fn(outside)
+    assert (inside["learning_rate"], inside["momentum"]) == (0.5, 0.8)
+    assert inside["crop_padding_px"] in plan.mutable["crop_padding_px"].values
+
+
+def test_pb2_leaves_out_what_depends_on_an_optimizer_that_varies():
+    plan = make_plan(scheduler="pb2", space=("optimizer",))
+    bounds = make_scheduler(plan, known, ignore)._hyperparam_bounds
+    assert "learning_rate" not in bounds
+    assert "momentum" in bounds
+    with pytest.raises(InputError, match="--scheduler pb2 must have a number between bounds"):
+        make_plan(scheduler="pb2", space=("optimizer",), mutate=("learning_rate",))

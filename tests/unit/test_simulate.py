@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler
@@ -7,6 +9,7 @@ from analysis.load import load_run
 from analysis.ranking import rank_trials
 from analysis.records import Objective
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
+from sweeps.schedulers.ray_stopping import RAY_STOPPING, RayStopping, StoppingOptions
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.__main__ import main
@@ -114,6 +117,16 @@ def test_our_asha_decides_as_rays_in_the_same_controller(table):
     assert run(table, ours) == run(table, rays)
 
 
+@pytest.mark.parametrize("name", ["asha", "median"])
+def test_where_nothing_is_amiss_rays_decide_as_they_are(table, name):
+    mended = TuneAdapter(RayStopping(name, OBJECTIVES[0], StoppingOptions(NUM_EPOCHS)))
+    plain = RAY_STOPPING[name](OBJECTIVES[0], StoppingOptions(NUM_EPOCHS))
+    if name == "median":
+        plain.on_trial_complete = lambda *_: None  # which counts the last report again
+    ends = [sorted(ends_of(run(table, scheduler)).items()) for scheduler in (mended, plain)]
+    assert ends[0] == ends[1]
+
+
 def test_seconds_that_cannot_be_are_evened_and_said(tmp_path):
     seconds = np.tile(np.arange(1.0, NUM_EPOCHS + 1), NUM_CONFIGS)
     seconds[3] = -5.0
@@ -122,13 +135,31 @@ def test_seconds_that_cannot_be_are_evened_and_said(tmp_path):
     assert table.curves[0].seconds.tolist() == list(range(1, NUM_EPOCHS + 1))
 
 
+def ends_of(found):
+    """Return how often a trial ended after each number of epochs."""
+    epochs = {}
+    for report in found.reports:
+        epochs[report.trial_id] = report.epoch
+    return Counter(epochs.values())
+
+
 # --- the command ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("searcher", ["random", "known_latency"])
-def test_the_command_writes_a_run_that_analysis_reads(tmp_path, capsys, searcher):
+@pytest.mark.parametrize(
+    ("scheduler", "searcher"),
+    [
+        ("mo_asha", "random"),
+        ("mo_asha", "known_latency"),
+        ("mo_asha", "motpe"),
+        ("hyperband", "tpe"),
+        ("median", "nsga2"),
+    ],
+)
+def test_the_command_writes_a_run_that_analysis_reads(tmp_path, capsys, scheduler, searcher):
     folder = write_table(tmp_path / "table")
     arguments = [str(folder), "--workers", "4", "--seeds", "2", "--searcher", searcher]
+    arguments += ["--scheduler", scheduler]
     assert main([*arguments, "--out", str(tmp_path / "runs")]) == 0
     assert "seed 1: " in capsys.readouterr().out
     run = load_run(tmp_path / "runs" / "seed_0")

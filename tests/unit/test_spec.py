@@ -45,6 +45,7 @@ FLAGS = {
     "checkpoint_epochs": ("2", 2),
     "checkpoint_quota_gb": ("0.5", 0.5),
     "space": ("augmentation optimizer", ("augmentation", "optimizer")),
+    "searcher": ("random", "random"),
     "sampler": ("grid", "grid"),
     "fix": ("optimizer=adamw dropout=0.1", ("optimizer=adamw", "dropout=0.1")),
     "thesaurus": ("words.txt", "words.txt"),
@@ -106,7 +107,34 @@ def test_all_fields_but_the_name_are_flags():
         "name", "own_space", "scheduler", "resume",
     }  # fmt: skip
     assert parse("--scheduler", "asha").scheduler == "asha"
-    assert "--scheduler" in refusal("--scheduler", "hyperband")
+    assert "--scheduler" in refusal("--scheduler", "bandit")
+
+
+@pytest.mark.parametrize("scheduler", ["pbt", "pb2", "mo_pbt"])
+def test_members_that_inherit_weights_teach_a_searcher_nothing(scheduler):
+    message = refusal("--scheduler", scheduler, "--searcher", "known_latency")
+    assert message.startswith(f"--searcher must be random with {scheduler}, whose members inherit")
+
+
+def test_optunas_samplers_draw_from_the_space_themselves():
+    message = refusal("--scheduler", "asha", "--searcher", "tpe", "--sampler", "grid")
+    assert message.startswith("--sampler must be left out with tpe")
+    flags = ("--scheduler", "asha", "--searcher", "known_latency", "--sampler", "grid")
+    assert parse(*flags).sampler == "grid"
+
+
+def test_a_searcher_needs_an_objective_that_epochs_report():
+    flags = ("--searcher", "tpe", "--objectives", "cost_usd:min")
+    assert "--objectives must begin with what tpe can steer by" in refusal(
+        "--scheduler", "fifo", *flags
+    )
+
+
+def test_without_optuna_its_samplers_are_refused(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    message = refusal("--scheduler", "asha", "--searcher", "gp")
+    assert message.startswith("--searcher must be random or known_latency without optuna, got gp")
+    assert "pip install 'paretune[optuna]'" in message
 
 
 def test_a_spec_survives_json():
