@@ -1,15 +1,19 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 from ray.tune import register_trainable
 from ray.tune.experiment import Experiment
-from sample_sweep import make_plan, make_recorder
+from sample_sweep import make_plan, make_recorder, make_result
 
 from sweeps.draw import DrawnTrial, draw_trials
 from sweeps.feeding import make_feed, trials_to_come, unchosen_words
+from sweeps.journal import Event
+from sweeps.past import read_past
 from sweeps.recorder import Architecture
 from sweeps.run_folder import RunFolder
 from sweeps.searchers.choose import make_search
+from trainables.errors import InputError
 
 
 def describe(config):
@@ -37,7 +41,9 @@ def prepare(**flags):
         ]
     )
     architectures = SimpleNamespace(describe=describe)
-    return SimpleNamespace(plan=plan, search=search, trials=trials, architectures=architectures)
+    return SimpleNamespace(
+        plan=plan, search=search, trials=trials, architectures=architectures, past=None
+    )
 
 
 @pytest.fixture
@@ -47,9 +53,9 @@ def recorder(tmp_path):
     recorder.close()
 
 
-def begin(sweep, recorder, tmp_path):
+def begin(sweep, recorder, tmp_path, standstills={}, write=lambda *_, **__: None):  # noqa: B006
     register_trainable("fed", lambda config: None)
-    feed = make_feed(sweep, recorder, Watch())
+    feed = make_feed(sweep, recorder, Watch(), standstills, write)
     feed.add_configurations([Experiment("feed", "fed", storage_path=str(tmp_path))])
     return feed
 
@@ -108,3 +114,55 @@ def test_a_search_that_ends_early_says_so(recorder, tmp_path):
         "motpe found no config that may train for the last 6 of 6 trials; raise the SLO or lower "
         "--trials"
     ]
+
+
+def train(feed, recorder, trial, number):
+    """Let a trial report its last epoch and end, as Tune and the callback tell of it."""
+    result = make_result(12, val_accuracy=0.5 + 0.01 * number, is_last=True, done=True)
+    recorder.begin(trial.trial_id)
+    recorder.report(trial.trial_id, result, {"decision": "STOP"})
+    trial.status = "TERMINATED"
+    feed.on_trial_complete(trial.trial_id, result)
+    recorder.finish(trial.trial_id, "completed")
+
+
+@pytest.mark.parametrize("searcher", ["known_latency", "motpe", "tpe"])
+def test_a_searcher_of_a_run_that_goes_on_suggests_as_it_would_have(tmp_path, searcher):
+    events = []
+
+    def write(kind, *, is_synced=False, **fields):
+        events.append(Event(len(events), kind, json.loads(json.dumps(fields))))
+
+    def make(name):
+        recorder = make_recorder(RunFolder(tmp_path / name, overwrite=False))
+        return recorder, prepare(searcher=searcher, widths=(4, 8), trials=12)
+
+    recorder, sweep = make("whole")
+    recorder._write = write
+    feed, configs = begin(sweep, recorder, tmp_path, write=write), []
+    for number in range(12):
+        trial = feed.next_trial()
+        configs.append(trial.config)
+        if number == 5:
+            cut = len(events)  # this one waits for its gang, and is given again
+        train(feed, recorder, trial, number)
+    again, sweep = make("again")
+    sweep.past = read_past(events[:cut])
+    again.replay(sweep.past.events)
+    feed, found = begin(sweep, again, tmp_path, sweep.past.standstills), []
+    for number in range(5, 12):
+        trial = feed.next_trial()
+        found.append(trial.config)
+        train(feed, again, trial, number)
+    assert found == configs[5:]
+    assert feed.next_trial() is None
+    assert feed.is_finished()
+
+
+def test_a_searcher_that_suggests_otherwise_is_an_error(recorder, tmp_path):
+    sweep = prepare(searcher="motpe")
+    first = sweep.search.searcher.suggest()
+    sweep = prepare(searcher="motpe")
+    sweep.past = read_past([Event(0, "suggest", {"trial_id": "trial_0000", "index": first + 1})])
+    with pytest.raises(InputError, match=f"got candidate {first} for trial_0000 where it had"):
+        begin(sweep, recorder, tmp_path)
