@@ -21,11 +21,12 @@ import numpy as np
 from analysis.records import RESULTS_SCHEMA, Objective
 from sweeps.journal import Journal, read_journal
 from sweeps.past import read_past
-from sweeps.recorder import Architecture, Pricing, SweepRecorder
+from sweeps.recorder import SweepRecorder
 from sweeps.run_folder import RunFolder
 from sweeps.schedulers.journaled import JournaledScheduler
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
+from sweeps.trial_record import Architecture, Pricing
 from trainables.trial_config import TrialConfig
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweeps.latencies import Latencies, describe
-from sweeps.recorder import Architecture
 from sweeps.slo import Refusal, refusal_of
+from sweeps.trial_record import Architecture
 from trainables.complexity import Complexity, measure_complexity
 from trainables.cost import serving_usd_per_million
 from trainables.errors import InputError

@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 from trainables.checkpoint_store import read_served_weights, write_checkpoint
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError, TrainingError

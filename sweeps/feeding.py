@@ -7,12 +7,14 @@ from typing import Any
 
 from ray.tune.search import SearchAlgorithm
 
+from sweeps.journal import Write
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.past import Standstill
 from sweeps.prepared_sweep import PreparedSweep
-from sweeps.recorder import SweepRecorder, TrialRecord, Write
+from sweeps.recorder import SweepRecorder
 from sweeps.searchers.tune_feed import SearcherFeed
 from sweeps.trial_feed import TrialFeed
+from sweeps.trial_record import TrialRecord
 
 
 def make_feed(
@@ -52,6 +54,12 @@ def make_feed(
     if sweep.past is not None:
         searched.replay(sweep.past.all_events)
     return searched
+
+
+def has_trials_left(sweep: PreparedSweep, recorder: SweepRecorder) -> bool:
+    """Tell whether a trial has not ended, or is still to be chosen."""
+    is_chosen = sweep.search is None or len(recorder.trials) >= len(sweep.trials)
+    return bool(recorder.open_trials()) or not is_chosen
 
 
 def _is_unpaid(

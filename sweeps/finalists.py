@@ -12,7 +12,7 @@ import ray
 
 from analysis.records import Objective
 from sweeps.front import front
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 from trainables.checkpoint_store import checkpoint_epoch
 from trainables.data.dataset import SplitData
 from trainables.data.text.dataset import TextData

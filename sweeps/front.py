@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from analysis.records import RANKED_STATUSES, Objective
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 
 
 def ranked(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:

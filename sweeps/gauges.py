@@ -11,7 +11,7 @@ from collections.abc import Collection
 from ray.util.metrics import Gauge
 
 from analysis.records import LEDGER_KINDS, TRIAL_STATUSES
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 from trainables.cost import time_usd
 from trainables.ledger import Standing
 

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from trainables.errors import InputError
 
@@ -41,6 +41,14 @@ class Event:
     number: int
     kind: str
     fields: Mapping[str, Any]
+
+
+class Write(Protocol):
+    """Writes an event down; see `Journal.append`."""
+
+    def __call__(self, kind: str, *, is_synced: bool = False, **fields: Any) -> None:
+        """See `Journal.append`."""
+        ...
 
 
 class Journal:

@@ -13,56 +13,37 @@ from pathlib import Path
 from typing import Any, Final
 
 import ray
-from ray import tune
 from rich.console import Console
 
-from analysis.records import (
-    ATTRIBUTIONS_FILE,
-    ATTRIBUTIONS_SCHEMA,
-    LATENCY_FILE,
-    LATENCY_SCHEMA,
-    ROBUSTNESS_FILE,
-    ROBUSTNESS_SCHEMA,
-    SWEEP_FILE,
-)
+from analysis.records import LATENCY_FILE, LATENCY_SCHEMA, SWEEP_FILE
 from sweeps.checkpoint_keeper import CheckpointKeeper, Quota
 from sweeps.checkpoint_quota import BYTES_PER_GB
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
-from sweeps.compression import prune_finalists
 from sweeps.draw import tell_refusals
-from sweeps.feeding import make_feed, trials_to_come, unchosen_words
-from sweeps.finalists import (
-    attribution_rows,
-    choose_finalists,
-    examine_finalists,
-    robustness_rows,
-)
+from sweeps.feeding import trials_to_come
+from sweeps.finale import examine, time_finalists
 from sweeps.front import front
 from sweeps.gangs import hold_gangs
+from sweeps.held_sweep import HeldSweep
 from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
-from sweeps.past import Standstill
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.processes import describe_driver
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
-from sweeps.recorder import OPEN, Pricing, SweepRecorder, TrialRecord
+from sweeps.recorder import SweepRecorder
 from sweeps.resumption import parse_sweep, read_resumption
 from sweeps.run_folder import RunFolder, default_run_path
-from sweeps.schedulers.choose import make_scheduler
-from sweeps.schedulers.journaled import JournaledScheduler
-from sweeps.shipping import finalist_limits, measure_finalists, subject_of
+from sweeps.search import search
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec
 from sweeps.sweep_file import describe_sweep
 from sweeps.trackers.choose import check_trackers, start_trackers
-from sweeps.tune_callback import StopOnRequest, SweepCallback, ending_of
+from sweeps.trial_record import Pricing, TrialRecord
+from sweeps.tune_callback import ending_of
 from trainables.errors import EXIT_BAD_INPUT, InputError
-from trainables.examine import ExamineOptions
-from trainables.gang_trial import TRIAL_SLOT, GangTrial, TrialSettings
 from trainables.latency import LatencyError
-from trainables.latency.samples import shipping_samples
 
 EXIT_FAILED: Final = 1
 EXIT_INTERRUPTED: Final = 130
@@ -189,6 +170,7 @@ def _run(
 ) -> dict[str, Any]:
     """Search, then examine the finalists, on gangs held for both; return what `sweep.json` says."""
     finalists: list[TrialRecord] = []
+    tell = _teller(shown)
     with contextlib.ExitStack() as stack:
         desk = stack.enter_context(
             hold_gangs(
@@ -200,7 +182,6 @@ def _run(
                 first_lease=1 if sweep.past is None else sweep.past.first_lease,
             )
         )
-        tell = _teller(shown)
         watch = LedgerWatch(
             desk,
             sweep.spending,
@@ -212,33 +193,27 @@ def _run(
             tell=tell,
         )
         keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
+        held = HeldSweep(
+            sweep, recorder, journal, desk, watch, keeper, cluster.scratch, shown, stop
+        )
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
             try:
-                if recorder.open_trials():
-                    _search(
-                        sweep, recorder, journal, keeper, watch, desk, cluster.scratch, stop, tell
-                    )
+                search(held)
             finally:
                 progress.stop()
-            if not stop.is_set():
-                for line in unchosen_words(sweep, recorder, watch):
-                    shown.print(line, highlight=False, soft_wrap=True)
-                finalists = _choose_finalists(sweep, recorder, watch, shown)
-            if finalists:
-                _examine(sweep, recorder, finalists, desk, shown, stop)
+            finalists = examine(held)
         finally:
             errors = keeper.close()
             recorder.close()
             stack.close()  # the gangs are held no longer
             account = watch.stop()
             if errors:
-                shown.print(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
+                tell(f"{len(errors)} checkpoints could not be deleted: {errors[0]}")
     if watch.spent is not None:
-        words = sweep.spending.spent_words(account)
-        shown.print(f"budget spent: {words}; {watch.spent}", highlight=False, soft_wrap=True)
-    _measure_finalists(sweep, finalists, shown, stop)  # no gang takes its cores any more
+        tell(f"budget spent: {sweep.spending.spent_words(account)}; {watch.spent}")
+    time_finalists(sweep, finalists, shown, stop)
     return sweep.spending.describe(account, list(recorder.trials.values()))
 
 
@@ -279,161 +254,6 @@ def _progress(
         outlook=lambda: sweep.spending.text(watch.standing),
         gangs=lambda: watch.standing.gangs if watch.standing else (),
     )
-
-
-def _search(
-    sweep: PreparedSweep,
-    recorder: SweepRecorder,
-    journal: Journal,
-    keeper: CheckpointKeeper,
-    watch: LedgerWatch,
-    desk: ray.actor.ActorHandle,
-    scratch: str,
-    stop: threading.Event,
-    tell: Callable[[str], None],
-) -> None:
-    """Train the trials as the scheduler decides, as far as the budget pays."""
-    plan = sweep.plan
-    scheduler = JournaledScheduler(
-        make_scheduler(plan, sweep.architectures.known, recorder.exploit), journal.append
-    )
-    standstills: dict[str, Standstill] = {}
-    if sweep.past is not None:
-        scheduler.replay(sweep.past.all_events)
-        standstills = sweep.past.located(sweep.folder.locate)
-        keeper.adopt(
-            sweep.storage,
-            sweep.past.newest,
-            [s.checkpoint for s in standstills.values() if s.checkpoint is not None],
-            [trial.trial_id for trial in recorder.trials.values() if trial.status not in OPEN],
-        )
-    callback = SweepCallback(
-        recorder,
-        keeper,
-        storage=sweep.storage,
-        donor_checkpoints=scheduler.donor_checkpoints,
-        release=desk.release_trial.remote,
-        plan=plan,
-        denial=watch.denial,
-        decision=scheduler.decision,
-        standstills=standstills,
-        seconds_before={} if sweep.past is None else sweep.past.seconds_by_trial(),
-        tell=tell,
-    )
-    settings = TrialSettings(
-        desk,
-        sweep.storage,
-        plan.spec.checkpoint_epochs,
-        tuple(dict.fromkeys(o.column for o in (*plan.steering, *plan.searching))),
-    )
-    # Not tune.Tuner: it pickles schedulers and callbacks, which hold the run folder.
-    tune.run(
-        tune.with_resources(
-            tune.with_parameters(GangTrial, settings=settings),
-            tune.PlacementGroupFactory([{TRIAL_SLOT: 1}]),
-        ),
-        name="tune",
-        storage_path=scratch,
-        search_alg=make_feed(sweep, recorder, watch, standstills, journal.append),
-        scheduler=scheduler,
-        callbacks=[callback],
-        stop=StopOnRequest(lambda: stop.is_set() or watch.spent is not None),
-        reuse_actors=True,
-        raise_on_failed_trial=False,
-        verbose=0,
-    )
-    recorder.settle(watch.account())
-    if watch.spent is not None and not stop.is_set():
-        recorder.end_all_unpaid(watch.denials(), "the budget was spent")
-
-
-def _choose_finalists(
-    sweep: PreparedSweep, recorder: SweepRecorder, watch: LedgerWatch, shown: Console
-) -> list[TrialRecord]:
-    num_finalists = sweep.plan.spec.finalists
-    if not num_finalists:
-        return []
-    trials = list(recorder.trials.values())
-    num_paid = sweep.spending.num_finalists(trials, watch.standing)
-    if num_paid < num_finalists:
-        shown.print(f"the budget pays for the examination of {num_paid} finalists")
-    finalists = choose_finalists(trials, sweep.plan.objectives, num_paid)
-    if num_paid and not finalists:
-        shown.print("no finalists: no trial of the front was saved at its last epoch")
-    return finalists
-
-
-def _examine(
-    sweep: PreparedSweep,
-    recorder: SweepRecorder,
-    finalists: list[TrialRecord],
-    desk: ray.actor.ActorHandle,
-    shown: Console,
-    stop: threading.Event,
-) -> None:
-    """Let the finalists meet the test part, and write down what came out."""
-    spec = sweep.plan.spec
-    names = ", ".join(trial.trial_id for trial in finalists)
-    shown.print(
-        f"examining {len(finalists)} finalists on {len(sweep.data.test)} test samples: {names}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    findings = examine_finalists(
-        finalists,
-        desk,
-        sweep.data,
-        ExamineOptions(spec.robustness_samples, spec.attribution_samples, spec.seed),
-        locate=sweep.folder.locate,
-        num_gangs=sweep.plan.gangs.num_gangs,
-        is_stopping=stop.is_set,
-    )
-    for finding in findings:
-        if finding.found is None:
-            shown.print(f"{finding.trial_id} was not examined: {finding.failure}", markup=False)
-        else:
-            recorder.enter_test(finding.trial_id, finding.found["scores"])
-    sweep.folder.write_table(ROBUSTNESS_FILE, ROBUSTNESS_SCHEMA, robustness_rows(findings))
-    rows = attribution_rows(findings, sweep.data)
-    sweep.folder.write_table(ATTRIBUTIONS_FILE, ATTRIBUTIONS_SCHEMA, rows)
-
-
-def _measure_finalists(
-    sweep: PreparedSweep, finalists: list[TrialRecord], shown: Console, stop: threading.Event
-) -> None:
-    """Measure the latency of the finalists' trained weights, pruned too if asked for."""
-    if not finalists or not sweep.plan.spec.finalist_latency_seconds or stop.is_set():
-        return
-    latencies = sweep.architectures.latencies
-    if latencies.target.machine is not None:
-        machine = latencies.target.machine
-        shown.print(f"finalists are not measured again: that must be done on {machine}")
-        return
-    subjects = [subject_of(trial, sweep.folder.locate) for trial in finalists]
-    fraction = sweep.plan.spec.compress_fraction
-    if fraction is not None:
-        subjects += prune_finalists(
-            finalists,
-            sweep.data,
-            fraction,
-            locate=sweep.folder.locate,
-            is_stopping=stop.is_set,
-            tell=_teller(shown),
-        )
-    latencies.progress.show_on(shown)
-    try:
-        failures = measure_finalists(
-            subjects,
-            latencies,
-            shipping_samples(sweep.data),
-            finalist_limits(sweep.plan.spec.finalist_latency_seconds),
-            is_stopping=stop.is_set,
-        )
-    finally:
-        latencies.progress.end()
-    for name, why in failures.items():
-        shown.print(f"{name} was not measured again: {why}", markup=False)
-    sweep.folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, latencies.rows())
 
 
 def _say_plan(console: Console, sweep: PreparedSweep) -> None:

@@ -13,9 +13,10 @@ import ray
 from analysis.records import GANGS_FILE, LEDGER_FILE, LEDGER_SCHEMA
 from sweeps.gangs import kill_gangs
 from sweeps.gauges import SweepGauges
-from sweeps.recorder import TrialRecord, Write
+from sweeps.journal import Write
 from sweeps.run_folder import RunFolder
 from sweeps.spending import Spending
+from sweeps.trial_record import TrialRecord
 from trainables.cost import time_usd
 from trainables.ledger import Account, GangStanding, Span, Standing
 

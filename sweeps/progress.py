@@ -16,7 +16,8 @@ from rich.text import Text
 from analysis.records import Objective
 from sweeps.front import front, ranked
 from sweeps.gangs_table import clock_words, gangs_table
-from sweeps.recorder import SweepRecorder, TrialRecord
+from sweeps.recorder import SweepRecorder
+from sweeps.trial_record import TrialRecord
 from trainables.ledger import GangStanding
 
 PLAIN_INTERVAL_S: Final = 10.0

@@ -11,8 +11,8 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pyarrow as pa
 
@@ -20,41 +20,30 @@ from analysis.records import (
     RESULTS_FILE,
     RESULTS_SCHEMA,
     TRIALS_FILE,
-    TRIALS_SCHEMA,
     TrialStatus,
 )
-from sweeps.journal import Event
+from sweeps.journal import Event, Write
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
 from sweeps.trackers.protocol import Tracker
 from sweeps.trackers.tensorboard import TensorBoardTracker
-from trainables.cost import carbon_kg, energy_kwh, time_usd
+from sweeps.trial_record import (
+    EPOCH_COLUMNS,
+    OPEN,
+    Architecture,
+    Pricing,
+    TrialRecord,
+    add_joules,
+    details_of,
+    go_back,
+    trials_table,
+)
+from trainables.cost import carbon_kg
 from trainables.epoch_result import IS_LAST
 from trainables.ledger import Account
 
 FLUSH_INTERVAL_S: Final = 5.0
 """Seconds between two writes of the Parquet files while trials run."""
-
-EPOCH_COLUMNS: Final = tuple(
-    name
-    for name in TRIALS_SCHEMA.names
-    if name in RESULTS_SCHEMA.names and name not in ("trial_id", "parent_trial_id")
-)
-"""What a trial's row repeats of its last epoch."""
-
-
-DETAILS_SCHEMA: Final = pa.schema(
-    [TRIALS_SCHEMA.field(name) for name in ("val_confusion", "val_per_class", "val_roc_curve")]
-)
-"""Columns of `trials.parquet` that are tables themselves."""
-
-_PLAIN_SCHEMA: Final = pa.schema(
-    [field for field in TRIALS_SCHEMA if field.name not in DETAILS_SCHEMA.names]
-)
-
-
-OPEN: Final = ("pending", "running", "paused")
-"""What a trial is that has not ended."""
 
 _JOURNALLED: Final = frozenset(
     {
@@ -70,101 +59,8 @@ _JOURNALLED: Final = frozenset(
 """What the journal keeps of a report, beside the details of the last one."""
 
 
-class Write(Protocol):
-    """Writes an event down; see `Journal.append`."""
-
-    def __call__(self, kind: str, *, is_synced: bool = False, **fields: Any) -> None:
-        """See `Journal.append`."""
-        ...
-
-
 def _nowhere(kind: str, *, is_synced: bool = False, **fields: Any) -> None:
     """Write nothing: the event is in the journal already."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What is known of a config before it trains.
-
-    Attributes:
-        fingerprint: the key of `latency.parquet`.
-        figures: columns of `trials.parquet`: sizes and latency.
-    """
-
-    fingerprint: str
-    figures: Mapping[str, float | str | None]
-
-
-@dataclass
-class TrialRecord:
-    """A row of `trials.parquet` in the making.
-
-    Attributes:
-        figures: its columns that have no field here: scores, sizes, times.
-        details: the last epoch's scores that are tables, as one row of `DETAILS_SCHEMA`: they are
-            large, and turned into Arrow once an epoch instead of at every flush.
-        lineage_gang_seconds: that its weights took, those of its donors before it included.
-        lineage_by_epoch: that figure after each epoch, for those who go on from its checkpoints.
-        epoch_seconds: of each epoch it reported: training and validation.
-        around_seconds: that a gang spent for each of them beside these.
-        val_seconds: of its last epoch's validation.
-    """
-
-    trial_id: str
-    config: Mapping[str, Any]
-    status: TrialStatus = "pending"
-    reason: str | None = None
-    lineage: list[dict[str, Any]] = field(default_factory=list)
-    parent_trial_id: str | None = None
-    parent_epoch: int | None = None
-    num_exploits: int = 0
-    architecture: str | None = None
-    epoch: int = 0
-    is_stopped_early: bool = False
-    gang_seconds: float = 0.0
-    gpu_seconds: float = 0.0
-    cost_usd: float | None = None
-    lost_seconds: float = 0.0
-    lineage_gang_seconds: float = 0.0
-    lineage_cost_usd: float | None = None
-    lineage_by_epoch: dict[int, float] = field(default_factory=dict)
-    epoch_seconds: list[float] = field(default_factory=list)
-    around_seconds: list[float] = field(default_factory=list)
-    val_seconds: float = 0.0
-    checkpoint: str | None = None
-    reproduce: str | None = None
-    figures: dict[str, Any] = field(default_factory=dict)
-    details: pa.Table | None = None
-
-    def value(self, column: str) -> Any:
-        """Return what stands in a column of `trials.parquet`; None where nothing does yet."""
-        return getattr(self, column) if hasattr(self, column) else self.figures.get(column)
-
-    def row(self) -> dict[str, Any]:
-        """Return the row as Parquet takes it, without the details."""
-        names = (name for name in TRIALS_SCHEMA.names if name not in DETAILS_SCHEMA.names)
-        return {**{name: self.value(name) for name in names}, "config": json.dumps(self.config)}
-
-
-@dataclass(frozen=True)
-class Pricing:
-    """What a gang-second costs.
-
-    Attributes:
-        gpus_per_gang: GPUs that it holds.
-        usd_per_gang_hour: None without a price.
-        carbon_kg_per_kwh: of the electricity; None: not given.
-    """
-
-    gpus_per_gang: float
-    usd_per_gang_hour: float | None
-    carbon_kg_per_kwh: float | None = None
-
-    def cost_usd(self, gang_seconds: float) -> float | None:
-        """Return the price of holding a gang, or None where none was given."""
-        if self.usd_per_gang_hour is None:
-            return None
-        return time_usd(gang_seconds, self.usd_per_gang_hour)
 
 
 @dataclass(frozen=True)
@@ -226,6 +122,7 @@ class SweepRecorder:
             "report": self._enter_report,
             "exploit": self._enter_exploit,
             "saved": self._enter_save,
+            "forget": self._enter_forgetting,
             "finish": self._enter_end,
         }
         for event in events:
@@ -320,7 +217,7 @@ class SweepRecorder:
         if exploit is not None:
             self._become(record, exploit)
         if result.get("went_back_to_epoch") is not None:
-            _go_back(record, int(result["went_back_to_epoch"]))
+            go_back(record, int(result["went_back_to_epoch"]))
         seconds = float(result["train_seconds"]) + float(result["val_seconds"])
         record.epoch_seconds.append(seconds)
         record.around_seconds.append(result["gang_seconds"] - record.gang_seconds - seconds)
@@ -332,7 +229,7 @@ class SweepRecorder:
             parent_trial_id=None if exploit is None else exploit.donor_id,
             gpu_seconds=record.gpu_seconds,
             cost_usd=record.cost_usd,
-            energy_kwh=_add_joules(
+            energy_kwh=add_joules(
                 record.figures.get("energy_kwh", 0.0), result.get("energy_joules")
             ),
         )
@@ -342,7 +239,7 @@ class SweepRecorder:
         record.figures.update({name: row[name] for name in EPOCH_COLUMNS})
         carbon = carbon_kg(row["energy_kwh"], self._pricing.carbon_kg_per_kwh)
         record.figures["carbon_kg"] = carbon
-        record.details = _details(result.get("val_details"))
+        record.details = details_of(result.get("val_details"))
         if result.get("checkpoint"):
             record.checkpoint = self._relative(str(result["checkpoint"]))
             self._saved[trial_id] = record.checkpoint
@@ -409,6 +306,10 @@ class SweepRecorder:
 
     def forget_checkpoint(self, trial_id: str) -> None:
         """Note that a trial's checkpoint was deleted."""
+        self._write("forget", trial_id=trial_id)
+        self._enter_forgetting(trial_id)
+
+    def _enter_forgetting(self, trial_id: str) -> None:
         self.trials[trial_id].checkpoint = None
 
     def enter_test(self, trial_id: str, scores: Mapping[str, float | None]) -> None:
@@ -495,46 +396,8 @@ class SweepRecorder:
         self._written = pa.concat_tables([self._written, added])
         self._new_results.clear()
         self._folder.replace_table(RESULTS_FILE, self._written)
-        self._folder.replace_table(TRIALS_FILE, _trials_table(list(self.trials.values())))
+        self._folder.replace_table(TRIALS_FILE, trials_table(list(self.trials.values())))
         self._flushed_s = self._clock()
 
     def _relative(self, location: str) -> str:
         return location.removeprefix(f"{self._folder.path}/")
-
-
-def _go_back(record: TrialRecord, epoch: int) -> None:
-    """Enter that a trial's weights come from an earlier checkpoint than was thought.
-
-    Those after it were damaged: its config was in force from there, over what donors did then.
-    """
-    last = record.lineage[-1]
-    if last["from_epoch"] > epoch:
-        earlier = [step for step in record.lineage[:-1] if step["from_epoch"] < epoch]
-        record.lineage = [*earlier, {**last, "from_epoch": epoch}]
-        record.parent_epoch = epoch
-
-
-def _add_joules(before_kwh: float | None, joules: float | None) -> float | None:
-    """Return the energy of a trial so far [kWh]; None from the first epoch on that has none."""
-    if before_kwh is None or joules is None:
-        return None
-    return before_kwh + energy_kwh(joules)
-
-
-def _details(text: str | None) -> pa.Table | None:
-    """Return the tables of an epoch's scores as one row."""
-    if text is None:
-        return None
-    row = {f"val_{name}": table for name, table in json.loads(text).items()}
-    return pa.Table.from_pylist([row], schema=DETAILS_SCHEMA)
-
-
-def _trials_table(records: list[TrialRecord]) -> pa.Table:
-    """Return `trials.parquet`."""
-    plain = pa.Table.from_pylist([record.row() for record in records], schema=_PLAIN_SCHEMA)
-    none = pa.Table.from_pylist([{}], schema=DETAILS_SCHEMA)
-    rows = [none if record.details is None else record.details for record in records]
-    details = pa.concat_tables(rows) if rows else DETAILS_SCHEMA.empty_table()
-    columns = dict(zip(plain.column_names, plain.columns, strict=True))
-    columns |= dict(zip(details.column_names, details.columns, strict=True))
-    return pa.table([columns[name] for name in TRIALS_SCHEMA.names], schema=TRIALS_SCHEMA)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sweeps.latencies import Latencies
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 from trainables.latency import LatencyError
 from trainables.latency.blocks import MAX_TRIES, Limits
 from trainables.latency.measure import Samples, Subject

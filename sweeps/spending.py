@@ -15,9 +15,9 @@ from sweeps.forecast import Forecast, Outlook, Rungs, Situation, asha_rungs, for
 from sweeps.gangs_table import clock_words
 from sweeps.plan import SweepPlan
 from sweeps.prices import Price, PriceRequest, find_price
-from sweeps.recorder import TrialRecord
 from sweeps.resources import GangPlan, Node
 from sweeps.spec import HALVING, POPULATION, SweepSpec
+from sweeps.trial_record import TrialRecord
 from trainables.cost import SECONDS_PER_HOUR, paid_seconds, time_usd
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError

@@ -17,8 +17,9 @@ from analysis.records import TrialStatus
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.past import Standstill
 from sweeps.plan import SweepPlan
-from sweeps.recorder import SweepRecorder, TrialRecord
+from sweeps.recorder import SweepRecorder
 from sweeps.trial_maker import begin_at, checkpoint_at
+from sweeps.trial_record import TrialRecord
 from trainables.checkpoint_store import checkpoint_key, previous_checkpoint
 from trainables.epoch_result import unpack, without_packed
 

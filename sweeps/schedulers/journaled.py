@@ -8,8 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from sweeps.journal import Event
-from sweeps.recorder import Write
+from sweeps.journal import Event, Write
 
 SCHEDULER_EVENTS = ("admit", "report", "exploit", "resume", "finish")
 """What a scheduler must be told again."""

@@ -3,10 +3,11 @@
 from sample_data import random_data
 
 from sweeps.plan import SweepPlan, plan_sweep
-from sweeps.recorder import Architecture, Pricing, SweepRecorder
+from sweeps.recorder import SweepRecorder
 from sweeps.resources import GangPlan
 from sweeps.run_folder import RunFolder
 from sweeps.spec import SweepSpec
+from sweeps.trial_record import Architecture, Pricing
 
 TWO_GANGS = GangPlan(
     num_gangs=2, workers_per_gang=2, cpus_per_worker=0.5, gpus_per_worker=0, threads_per_worker=1

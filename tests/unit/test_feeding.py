@@ -10,9 +10,9 @@ from sweeps.draw import DrawnTrial, draw_trials
 from sweeps.feeding import make_feed, trials_to_come, unchosen_words
 from sweeps.journal import Event
 from sweeps.past import read_past
-from sweeps.recorder import Architecture
 from sweeps.run_folder import RunFolder
 from sweeps.searchers.choose import make_search
+from sweeps.trial_record import Architecture
 from trainables.errors import InputError
 
 

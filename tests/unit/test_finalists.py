@@ -31,8 +31,8 @@ from sweeps.finalists import (
 )
 from sweeps.front import front
 from sweeps.plan import plan_sweep
-from sweeps.recorder import TrialRecord
 from sweeps.spec import STEERING_COLUMNS, SweepSpec
+from sweeps.trial_record import TrialRecord
 from trainables.data.text.dataset import split_text
 from trainables.errors import InputError
 from trainables.examine import ExamineOptions, examine

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from analysis.pareto import is_front
 from analysis.records import RANKED_STATUSES, TRIAL_STATUSES, Objective
 from sweeps.front import front, ranked
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 
 OBJECTIVES = (Objective("val_accuracy", "max"), Objective("latency_p50_ms", "min"))
 

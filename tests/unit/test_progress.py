@@ -8,7 +8,7 @@ from rich.console import Console
 from analysis.records import Objective
 from sweeps import progress
 from sweeps.progress import MAX_GANGS, MAX_ROWS, Progress
-from sweeps.recorder import TrialRecord
+from sweeps.trial_record import TrialRecord
 from trainables.ledger import GangStanding
 
 OBJECTIVES = (Objective("val_accuracy", "max"), Objective("latency_p50_ms", "min"))

@@ -19,9 +19,10 @@ from analysis.records import (
     VAL_SCORES,
 )
 from sweeps.journal import Event
-from sweeps.recorder import FLUSH_INTERVAL_S, Pricing
+from sweeps.recorder import FLUSH_INTERVAL_S
 from sweeps.run_folder import RunFolder
 from sweeps.slo import Refusal
+from sweeps.trial_record import Pricing
 from trainables.ledger import Account
 from trainables.trial_config import TrialConfig
 

@@ -6,7 +6,6 @@ from sample_sweep import TWO_GANGS, make_plan
 
 from sweeps.budget import epoch_key
 from sweeps.prices import Price
-from sweeps.recorder import TrialRecord
 from sweeps.resources import Node
 from sweeps.spec import SweepSpec
 from sweeps.spending import (
@@ -17,6 +16,7 @@ from sweeps.spending import (
     price_of,
     rungs_of,
 )
+from sweeps.trial_record import TrialRecord
 from trainables.errors import InputError
 from trainables.ledger import Account, Holding, Standing
 from trainables.trial_config import TrialConfig
