@@ -18,8 +18,10 @@ MIN_PAIRS: Final = 20
 """Of losses at a rung and at the next, before a rung is found to say nothing."""
 
 PAIRS_BETWEEN: Final = 10
+"""A rung is judged again after so many more."""
 
 MIN_CORRELATION: Final = 0.1
+"""Of ranks; below it a rung says nothing."""
 
 
 class Foresight:

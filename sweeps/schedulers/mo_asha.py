@@ -48,6 +48,8 @@ class HalvingOptions:
 class MoAsha:
     """See the module's text; a `Scheduler`.
 
+    By peers, a rung that turns out to say nothing of the next one (`foresight`) stops nobody.
+
     Args:
         objectives: what the order is of; at least one.
         known: which of their columns are known before training.

@@ -98,7 +98,7 @@ class Scheduler(Protocol):
         """Return which paused trial a free gang takes; None: a new one, if there is any.
 
         Args:
-            paused: trials that wait at a checkpoint, in the order in which they were paused.
+            paused: trials that wait at a checkpoint, in the order in which they were saved.
             num_pending: trials that have not begun.
         """
         ...
