@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,10 @@ def scheduler(table: RecordedTable, case: Case, name: str) -> TrialScheduler:
     if name == "asha":
         options = HalvingOptions(table.max_epochs)
         return TuneAdapter(MoAsha(steering[:1], (), options))
-    known_of = lambda config: table.known_of(config[CONFIG_ID])  # noqa: E731
+
+    def known_of(config: Mapping[str, Any]) -> Mapping[str, float]:
+        return table.known_of(config[CONFIG_ID])
+
     if name == "syne_moasha":  # of Syne Tune, which nothing but this benchmark needs
         from syne_tune_peer import SyneTuneMoasha
 

@@ -2,9 +2,8 @@
 
 A row a method: the medians over the seeds, and the quartiles, of its worth over time (anytime), of
 its worth at the end, and of when it first has 95 %. Then the mean rank of each method, by the
-median of anytime, over the tables on which all of these methods were run; a paired comparison of
-our default with each other method, seed by seed; and, for what the first method reaches, whether it
-takes at most half of the time of the best peer.
+median of anytime, over the tables, among the methods that were run on all of them; and on how many
+seeds our default is ahead of each other method.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def say_table(name: str, methods: Methods) -> None:
 
 
 def say_ranks(tables: Mapping[str, Methods]) -> None:
-    """Print mean ranks over the tables on which a method was run, among those run on all."""
+    """Print the mean ranks of the methods that were run on all tables."""
     everywhere = set.intersection(*[set(methods) for methods in tables.values()])
     ranks: dict[str, list[int]] = defaultdict(list)
     for methods in tables.values():

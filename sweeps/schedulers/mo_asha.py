@@ -48,6 +48,8 @@ class HalvingOptions:
 class MoAsha:
     """See the module's text; a `Scheduler`.
 
+    By peers, a rung that turns out to say nothing of the next one (`foresight`) stops nobody.
+
     Args:
         objectives: what the order is of; at least one.
         known: which of their columns are known before training.
@@ -98,8 +100,9 @@ class MoAsha:
         """Enter a trial into a rung; return its number there."""
         self._members[level].append((trial_id, losses))
         if self._by_peers and is_known(losses):
-            learnt = losses[1 - self._known_indices[0]]
-            self._foresights[level].add(trial_id, learnt)
+            (known_index,) = self._known_indices
+            known, learnt = losses[known_index], losses[1 - known_index]
+            self._foresights[level].add(trial_id, known, learnt)
             if level:
                 self._foresights[level - 1].add_later(trial_id, learnt)
         return self._rungs[level].add(losses)

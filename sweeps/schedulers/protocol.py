@@ -107,7 +107,7 @@ class Scheduler(Protocol):
         A trial that is dropped takes no gang, and the scheduler is asked again.
 
         Args:
-            paused: trials that wait at a checkpoint, in the order in which they were paused.
+            paused: trials that wait at a checkpoint, in the order in which they were saved.
             num_pending: trials that have not begun.
         """
         ...
