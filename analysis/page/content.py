@@ -78,7 +78,6 @@ def script_data(story: Story) -> dict[str, Any]:
             for bound in story.bounds
         ],
         "axes": [x, y],
-        "num_trials": len(story.run.trials),
         "trials": {
             "id": [row.trial_id for row in ranking.rows],
             "status": [row.status for row in ranking.rows],

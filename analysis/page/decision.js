@@ -83,22 +83,22 @@ function listed(parts) {
 function whyText(data, decision) {
   const { values, id } = data.trials;
   const number = (count) => count.toLocaleString("en-US");
-  const [left, count] = [decision.left.length, decision.front.length];
-  const are = left === id.length ? "are ranked" : "are left by the limits";
+  const left = decision.left.length;
+  const which = left === id.length ? "ranked" : "left by the limits";
   const words = listed(data.objectives.map((objective) => lower(objective.words)));
-  const best = count === 1 ? "which is the best in" : "and this one is the best balance of";
-  const text =
-    `${number(left)} of ${number(data.num_trials)} trials ${are}; nothing ` +
-    `dominates ${number(count)} of them, ${best} ${words}.`;
-  const against = [];
+  const members = [decision.pick, ...decision.runnersUp];
+  if (members.length === 1) return `The best in ${words} of the ${number(left)} trials ${which}.`;
+  const givenUp = [];
   data.objectives.forEach((objective, i) => {
-    const best = decision.front.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));
-    if (data.losses[best][i] < data.losses[decision.pick][i]) {
-      const amount = gap(objective, values[decision.pick][i] - values[best][i]);
-      against.push(`${amount} of ${lower(objective.words)} against ${id[best]}`);
-    }
+    const best = members.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));
+    const far = Math.abs(values[decision.pick][i] - values[best][i]);
+    if (far === 0) return;
+    givenUp.push(`${gap(objective, far).slice(1)} of ${lower(objective.words)} against ${id[best]}`);
   });
-  return against.length ? `${text} It gives up ${listed(against)}.` : text;
+  const text =
+    `The best balance of ${words} among the ${number(members.length)} trials that nothing ` +
+    `dominates, of ${number(left)} ${which}.`;
+  return givenUp.length ? `${text} It gives up ${listed(givenUp)}.` : text;
 }
 
 function tiles(data, row) {

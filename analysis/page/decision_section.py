@@ -27,7 +27,14 @@ def decision_section(story: Story) -> Markup:
         "Recommended model",
         tag("p", pick.trial_id, id="pick", class_="pick"),
         tag("div", _tiles(story, pick), id="pick-values", class_="tiles"),
+        tag(
+            "p",
+            "The sweep had no SLO; a limit set under The front stands in for one.",
+            class_="quiet",
+            hidden=any(bound.is_slo for bound in story.bounds),
+        ),
         tag("p", reason(story, pick), id="pick-why"),
+        tag("h3", "Reproduce it"),
         command(pick.reproduce or "no command recorded"),
         tag("h3", "How sure that is"),
         tag("ul", note_items(story.evidence.notes(pick)), id="pick-notes", class_="notes"),
@@ -59,23 +66,24 @@ def no_pick_reason(story: Story) -> str:
 
 def reason(story: Story, pick: RankedTrial) -> str:
     """Return why the pick is recommended, and what it gives up for that."""
-    num_left, num_front = story.decision.num_left, 1 + len(story.decision.runners_up)
-    are = "are ranked" if num_left == len(story.ranking.rows) else "are left by the limits"
+    ranking, members = story.ranking, (pick, *story.decision.runners_up)
+    num_left = story.decision.num_left
+    which = "ranked" if num_left == len(ranking.rows) else "left by the limits"
+    words = _listed([words_of(objective.column) for objective in ranking.objectives])
+    if len(members) == 1:
+        return f"The best in {words} of the {num_left:,} trials {which}."
+    given_up = []
+    for index, objective in enumerate(ranking.objectives):
+        losses = [objective.loss(row.values[index]) for row in members]
+        best = members[losses.index(min(losses))]
+        if best.values[index] != pick.values[index]:
+            gap = difference(objective, abs(pick.values[index] - best.values[index]))
+            given_up.append(f"{gap[1:]} of {words_of(objective.column)} against {best.trial_id}")
     text = (
-        f"{num_left:,} of {len(story.run.trials):,} trials {are}; nothing "
-        f"dominates {num_front:,} of them, and this one is the best balance of "
-        f"{_listed([words_of(o.column) for o in story.ranking.objectives])}."
+        f"The best balance of {words} among the {len(members):,} trials that nothing dominates, "
+        f"of {num_left:,} {which}."
     )
-    if num_front == 1:
-        return text.replace("and this one is the best balance of", "which is the best in")
-    against = []
-    members = (pick, *story.decision.runners_up)
-    for index, objective in enumerate(story.ranking.objectives):
-        best = min(members, key=lambda row: objective.loss(row.values[index]))
-        if objective.loss(best.values[index]) < objective.loss(pick.values[index]):
-            gap = difference(objective, pick.values[index] - best.values[index])
-            against.append(f"{gap} of {words_of(objective.column)} against {best.trial_id}")
-    return text + (f" It gives up {_listed(against)}." if against else "")
+    return text + (f" It gives up {_listed(given_up)}." if given_up else "")
 
 
 def difference(objective: Objective, value: float) -> str:

@@ -82,8 +82,8 @@ def visit(tmp_path):
     return visit
 
 
-def pick_of(dom):
-    return re.search(r'id="pick"[^>]*>([^<]*)<', dom)[1]
+def pick_of(dom, part="pick"):
+    return re.search(rf'id="{part}"[^>]*>([^<]*)<', dom)[1]
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -93,6 +93,9 @@ def test_the_page_works_without_a_complaint(page, visit, width):
     assert complaints == []
     # The scripts have decided again, and as the page was written: t3 is over the SLO.
     assert pick_of(dom) == pick_of(written) == "t1"
+    assert pick_of(dom, "pick-why") == pick_of(written, "pick-why")
+    decision = [text.split('id="tradeoff"')[0].split('id="decision"')[1] for text in (dom, written)]
+    assert decision[0].replace('hidden=""', "hidden") == decision[1]
     for place in ("front", "curves", "spent", "lineage", "schedules"):
         assert re.search(rf'id="{place}"[^>]*>.*?<svg', dom), place
     assert dom.count('class="member"') == 3
