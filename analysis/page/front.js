@@ -101,13 +101,25 @@ function showTrial(data, row) {
   const rows = data.objectives.map((o, i) => [lower(o.words), withUnit(o, values[row][i])]);
   if (detail) rows.push(...Object.entries(detail.config));
   if (detail && detail.checkpoint) rows.push(["checkpoint", detail.checkpoint]);
-  const body = element("tbody", {}, ...rows.map(([key, value]) => element("tr", {}, element("th", {}, key), element("td", {}, value))));
   const text = detail ? detail.command || "no command recorded" : "config and command stand in report/front.csv";
+  const button = element("button", { class: "copy", type: "button" }, "Copy");
   box.replaceChildren(
     element("h3", {}, `${id[row]}: rank ${rank[row]}, ${status[row]}, epoch ${epoch[row]}`),
-    element("div", { class: "command" }, element("code", {}, text), element("button", { class: "copy", type: "button" }, "Copy")),
-    element("div", { class: "wide facts" }, element("table", {}, body)),
+    element("div", { class: "command" }, element("code", {}, text), button),
+    factTable(rows),
   );
+  const fixed = Object.entries(data.fixed);
+  if (!fixed.length) return;
+  const same = element("details", {}, element("summary", {}, "The same in all trials"), factTable(fixed));
+  box.append(same);
+}
+
+function factTable(rows) {
+  const cells = rows.map(([key, value]) =>
+    element("tr", {}, element("th", {}, key), element("td", {}, value)),
+  );
+  const table = element("table", {}, element("tbody", {}, ...cells));
+  return element("div", { class: "wide facts" }, table);
 }
 
 // Sliders: from the loosest limit, which is none, to the tightest that leaves a trial.

@@ -95,7 +95,7 @@ def _bar(fraction: float, mark: float | None = None) -> Markup:
 def importance_section(story: Story) -> Markup:
     """Return which hyperparameters each objective depends on, or why that can't be told."""
     parts: list[Markup] = []
-    untold: list[str] = []
+    untold: dict[str, list[str]] = {}
     for objective in story.ranking.objectives:
         try:
             bars = _importance_bars(find_importance(story.run, objective))
@@ -108,10 +108,13 @@ def importance_section(story: Story) -> Markup:
                 key="importance",
             )
         except ValueError as error:
-            untold.append(f"{words_of(objective.column)}: {error}")
+            untold.setdefault(str(error), []).append(words_of(objective.column))
             continue
         parts += [tag("h3", words_of(objective.column)), bars]
-    parts += [tag("p", text, class_="quiet") for text in untold]
+    parts += [
+        tag("p", f"{', '.join(words)}: not told. {why[:1].upper()}{why[1:]}.", class_="quiet")
+        for why, words in untold.items()
+    ]
     note = tag(
         "p",
         "Fraction of a random forest's variance that a hyperparameter explains alone (fANOVA). The "
