@@ -206,9 +206,9 @@ def _lineage(lineages: Mapping[str, Sequence[Segment]]) -> list[dict[str, Any]]:
 def _spent(story: Story) -> dict[str, Any] | None:
     """Return hypervolume over what was spent, in the first unit that all runs tell."""
     objectives = story.ranking.objectives
+    reference = common_reference(list(story.parts.values()), objectives)
     for unit in ("cost_usd", "gpu_seconds", "gang_seconds", "wall_seconds", "reports"):
         try:
-            reference = common_reference(list(story.parts.values()), objectives)
             curves = compare_hypervolumes(story.parts, objectives, unit=unit, reference=reference)
         except ValueError:
             continue
