@@ -87,7 +87,9 @@ function whyText(data, decision) {
   const which = left === id.length ? "ranked" : "left by the limits";
   const words = listed(data.objectives.map((objective) => lower(objective.words)));
   const members = [decision.pick, ...decision.runnersUp];
-  if (members.length === 1) return `The best in ${words} of the ${number(left)} trials ${which}.`;
+  if (members.length === 1 || data.objectives.length === 1) {
+    return `The best in ${words} of the ${number(left)} trials ${which}.`;
+  }
   const givenUp = [];
   data.objectives.forEach((objective, i) => {
     const best = members.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));

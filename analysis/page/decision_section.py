@@ -66,7 +66,7 @@ def reason(story: Story, pick: RankedTrial) -> str:
     num_left = story.decision.num_left
     which = "ranked" if num_left == len(ranking.rows) else "left by the limits"
     words = _listed([words_of(objective.column) for objective in ranking.objectives])
-    if len(members) == 1:
+    if len(members) == 1 or len(ranking.objectives) == 1:
         return f"The best in {words} of the {num_left:,} trials {which}."
     given_up = []
     for index, objective in enumerate(ranking.objectives):
