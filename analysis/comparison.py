@@ -179,7 +179,8 @@ def _ranked_losses(run: Run, objectives: Sequence[Objective]) -> Losses:
 def _losses_by_report(run: Run, objectives: Sequence[Objective]) -> Losses:
     """Return [num_results, num_objectives]: of the epoch, or of the trial where known before."""
     trial_of = {name: row for row, name in enumerate(run.trials["trial_id"].to_pylist())}
-    rows = np.array([trial_of[name] for name in run.results["trial_id"].to_pylist()], dtype=int)
+    # A run that is being written may hold reports of trials that its other file has not yet.
+    rows = np.array([trial_of.get(name, -1) for name in run.results["trial_id"].to_pylist()])
     columns = {}
     for objective in objectives:
         name = objective.column
@@ -194,7 +195,7 @@ def _losses_by_report(run: Run, objectives: Sequence[Objective]) -> Losses:
             )
     found = losses(columns, objectives)
     is_live = np.isin(run.trials["status"].to_numpy(zero_copy_only=False), RANKED_STATUSES)
-    found[~is_live[rows]] = np.nan
+    found[(rows < 0) | ~is_live[rows]] = np.nan
     return found
 
 

@@ -98,10 +98,7 @@ class Evidence:
                 f"[{low:.4f}, {high:.4f}] (95 %)."
             )
             if others:
-                text += (
-                    f" {alike} of the {len(others)} other members of the front "
-                    f"{'lies' if alike == 1 else 'lie'} within."
-                )
+                text += f" Other members of the front that lie within: {alike} of {len(others)}."
             return [Note("plain", text)]
         return []
 

@@ -216,7 +216,7 @@ def attainment_figure(
 def importance_figure(found: Sequence[Importance]) -> go.Figure:
     """Return hyperparameters' importance as bars, a colour an objective.
 
-    A dotted line of its colour marks what a column of random numbers would get.
+    A dotted line of its colour marks the most that columns of random numbers got.
     """
     figure = _figure("Importance of hyperparameters (fANOVA)")
     for index, one in enumerate(found):

@@ -22,10 +22,12 @@ MAX_TRIALS: Final = 200
 """Evaluated, drawn at random: a forest's marginals take time that grows with its leaves."""
 NUM_TREES: Final = 16
 MAX_DEPTH: Final = 8
+NUM_OUT_OF_BAG_TREES: Final = 100
 LOG_RATIO: Final = 10.0
 """Positive numbers that span this ratio are taken by their logarithm."""
 
-_CHANCE: Final = "a column of random numbers"
+_CHANCE: Final = tuple(f"random numbers {index}" for index in range(3))
+"""Columns put beside the hyperparameters."""
 _ABSENT: Final = "(absent)"
 
 
@@ -36,13 +38,16 @@ class Importance:
     Attributes:
         column: the objective's.
         fractions: by hyperparameter, of what the forest explains, the greatest first.
-        chance_fraction: of a column of random numbers put beside them: what is not clearly above
-            it may be noise.
+        explained_fraction: of the objective's variance, on trials that a forest has not seen (R
+            squared, out of bag); about 0 or below: it has learnt nothing, and fractions are noise.
+        chance_fraction: the greatest of three columns of random numbers put beside them: what is
+            not clearly above it may be noise.
         num_trials: evaluated.
     """
 
     column: str
     fractions: Mapping[str, float]
+    explained_fraction: float
     chance_fraction: float
     num_trials: int
 
@@ -76,10 +81,11 @@ def find_importance(run: Run, objective: Objective, *, seed: int = 0) -> Importa
     columns: dict[str, list[Any]] = {
         key: [config.get(key, _ABSENT) for config in configs] for key in keys
     }
-    columns[_CHANCE] = generator.random(len(values)).tolist()
+    explained = _explained(columns, values, seed)
+    columns |= {name: generator.random(len(values)).tolist() for name in _CHANCE}
     found = _fanova(columns, values, seed)
-    chance = found.pop(_CHANCE)
-    return Importance(objective.column, found, chance, len(values))
+    chance = max(found.pop(name) for name in _CHANCE)
+    return Importance(objective.column, found, explained, chance, len(values))
 
 
 def _check(objective: Objective, keys: Sequence[str], values: NDArray[np.float64]) -> None:
@@ -135,6 +141,22 @@ def _fanova(
     )
     found = optuna.importance.get_param_importances(study, evaluator=evaluator)
     return {name: float(fraction) for name, fraction in found.items()}
+
+
+def _explained(
+    columns: Mapping[str, Sequence[Any]], values: NDArray[np.float64], seed: int
+) -> float:
+    """Return the R squared of a random forest on trials that its trees have not seen."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    coded = []
+    for cells in columns.values():
+        numbers = _numbers(cells)
+        if numbers is None:
+            numbers = np.unique(list(map(str, cells)), return_inverse=True)[1].astype(np.float64)
+        coded.append(numbers)
+    forest = RandomForestRegressor(NUM_OUT_OF_BAG_TREES, oob_score=True, random_state=seed)
+    return float(forest.fit(np.stack(coded, axis=1), values).oob_score_)
 
 
 def _numbers(cells: Sequence[Any]) -> NDArray[np.float64] | None:

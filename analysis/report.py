@@ -184,12 +184,7 @@ def front_csv(ranking: Ranking, finalists: Sequence[Finalist] = ()) -> str:
     return text.getvalue()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code.
-
-    Returns:
-        0 for a report, 1 if no trial can be ranked, 2 if what was given cannot be used.
-    """
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m analysis.report",
         description="Rank the trials of run folders, print them and write report/.",
@@ -220,7 +215,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="limits that a trial must meet to be ranked, such as "
         "'latency_ms < 5 and val_accuracy >= 0.9'",
     )
-    given = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Returns:
+        0 for a report, 1 if no trial can be ranked, 2 if what was given cannot be used.
+    """
+    given = _parser().parse_args(argv)
     try:
         objectives = given.objectives and [Objective.parse(text) for text in given.objectives]
         asked = {"objectives": objectives, "where": given.where}

@@ -50,7 +50,8 @@ function ticksOf(a, b, isLog, room) {
       for (let e = Math.floor(a); e <= Math.ceil(b); e++) {
         for (const part of parts) {
           const tick = part * 10 ** e;
-          if (Math.log10(tick) >= a && Math.log10(tick) <= b) these.push(Number(tick.toPrecision(3)));
+          if (Math.log10(tick) >= a && Math.log10(tick) <= b)
+            these.push(Number(tick.toPrecision(3)));
         }
       }
       if (these.length <= most + 2 || !found.length) found.splice(0, found.length, ...these);
@@ -62,14 +63,17 @@ function ticksOf(a, b, isLog, room) {
   const size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((n) => n * size).find((n) => n >= rough);
   const ticks = [];
-  for (let i = Math.ceil(a / step); i * step <= b; i++) ticks.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(a / step); i * step <= b; i++)
+    ticks.push(Number((i * step).toPrecision(12)));
   return ticks;
 }
 
 function tickText(scale, value) {
   if (scale.unit === "bytes") return formatBytes(value);
   if (Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-4)) return four(value);
-  return Math.abs(value) >= 1000 ? value.toLocaleString("en-US") : String(Number(value.toPrecision(6)));
+  return Math.abs(value) >= 1000
+    ? value.toLocaleString("en-US")
+    : String(Number(value.toPrecision(6)));
 }
 
 function axisTitle(scale, isLog) {
@@ -83,8 +87,14 @@ function beginChart(place, height, xValues, yValues, xScale, yScale, options = {
   const box = byId(place);
   const width = Math.max(260, box.clientWidth);
   const frame = { ...FRAME, ...options.frame };
-  const x = makeAxis(xValues, frame.left, width - frame.right, { isLog: options.xLog, pad: options.xPad });
-  const y = makeAxis(yValues, height - frame.bottom, frame.top, { isLog: options.yLog, pixels: 48 });
+  const x = makeAxis(xValues, frame.left, width - frame.right, {
+    isLog: options.xLog,
+    pad: options.xPad,
+  });
+  const y = makeAxis(yValues, height - frame.bottom, frame.top, {
+    isLog: options.yLog,
+    pixels: 48,
+  });
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" });
   const put = (name, attributes, text) => root.append(svg(name, attributes, text ?? ""));
   const bottom = height - frame.bottom;
@@ -94,13 +104,31 @@ function beginChart(place, height, xValues, yValues, xScale, yScale, options = {
     put("text", { x: x.at(tick), y: bottom + 17, "text-anchor": "middle" }, tickText(xScale, tick));
   }
   for (const tick of options.yTicks === false ? [] : y.ticks) {
-    put("line", { class: "grid", x1: frame.left, x2: width - frame.right, y1: y.at(tick), y2: y.at(tick) });
-    put("text", { x: frame.left - 7, y: y.at(tick) + 4, "text-anchor": "end" }, tickText(yScale, tick));
+    put("line", {
+      class: "grid",
+      x1: frame.left,
+      x2: width - frame.right,
+      y1: y.at(tick),
+      y2: y.at(tick),
+    });
+    put(
+      "text",
+      { x: frame.left - 7, y: y.at(tick) + 4, "text-anchor": "end" },
+      tickText(yScale, tick),
+    );
   }
   put("line", { class: "axis", x1: frame.left, x2: width - frame.right, y1: bottom, y2: bottom });
   put("line", { class: "axis", x1: frame.left, x2: frame.left, y1: frame.top, y2: bottom });
-  put("text", { class: "title", x: (frame.left + width - frame.right) / 2, y: height - 8, "text-anchor": "middle" },
-    axisTitle(xScale, x.isLog));
+  put(
+    "text",
+    {
+      class: "title",
+      x: (frame.left + width - frame.right) / 2,
+      y: height - 8,
+      "text-anchor": "middle",
+    },
+    axisTitle(xScale, x.isLog),
+  );
   const title = element("p", { class: "quiet" }, axisTitle(yScale, y.isLog));
   box.replaceChildren(...(options.yTicks === false ? [] : [title]), root);
   return { root, x, y, width, height, frame, box };
@@ -134,7 +162,11 @@ function drawLines(place, lines, which, xScale, yScale, options = {}) {
   const ys = told.flatMap((line) => line.ys[which]).filter((value) => value !== null);
   const xs = told.flatMap((line) => line.x);
   const yLog = options.yLog ?? (isWide(yScale, ys) && !/loss/.test(yScale.column || ""));
-  const chart = beginChart(place, 300, xs, ys, xScale, yScale, { yLog, xPad: 0.02, isCount: options.isCount });
+  const chart = beginChart(place, 300, xs, ys, xScale, yScale, {
+    yLog,
+    xPad: 0.02,
+    isCount: options.isCount,
+  });
   for (const line of told) {
     const kind = options.classOf ? options.classOf(line) : `series s${told.indexOf(line) % 6}`;
     const path = pathOf(chart, line.x, line.ys[which], options.isStep);
@@ -142,19 +174,31 @@ function drawLines(place, lines, which, xScale, yScale, options = {}) {
   }
   const points = told.flatMap((line) =>
     line.x.flatMap((value, i) =>
-      line.ys[which][i] === null ? [] : [[chart.x.at(value), chart.y.at(line.ys[which][i]), line, i]],
+      line.ys[which][i] === null
+        ? []
+        : [[chart.x.at(value), chart.y.at(line.ys[which][i]), line, i]],
     ),
   );
-  onNearest(chart, points, ([, , line, i]) =>
-    `${line.id}\n${lower(xScale.words)} ${tickText(xScale, line.x[i])}\n${lower(yScale.words)} ${formatValue(yScale, line.ys[which][i])}`,
-    options.onClick && (([, , line]) => options.onClick(line)));
+  onNearest(
+    chart,
+    points,
+    ([, , line, i]) => {
+      const across = `${lower(xScale.words)} ${tickText(xScale, line.x[i])}`;
+      return `${line.id}\n${across}\n${lower(yScale.words)} ${formatValue(yScale, line.ys[which][i])}`;
+    },
+    options.onClick && (([, , line]) => options.onClick(line)),
+  );
   if (options.hasKey && told.length > 1) chart.box.append(lineKeys(told));
 }
 
 function lineKeys(lines) {
   const keys = element("div");
   lines.forEach((line, i) => {
-    const mark = svg("svg", {}, svg("line", { class: `series s${i % 6}`, x1: 0, x2: 22, y1: 5, y2: 5 }));
+    const mark = svg(
+      "svg",
+      {},
+      svg("line", { class: `series s${i % 6}`, x1: 0, x2: 22, y1: 5, y2: 5 }),
+    );
     keys.append(element("span", { class: "key" }, mark, line.id));
   });
   return keys;
@@ -178,7 +222,10 @@ function onNearest(chart, points, describe, onClick) {
     tip.hidden = point === null;
     if (point === null) return;
     tip.textContent = describe(point);
-    const left = Math.min(event.pageX + 14, document.documentElement.clientWidth - tip.offsetWidth - 8);
+    const left = Math.min(
+      event.pageX + 14,
+      document.documentElement.clientWidth - tip.offsetWidth - 8,
+    );
     tip.style.left = `${Math.max(8, left)}px`;
     tip.style.top = `${event.pageY + 16}px`;
   });

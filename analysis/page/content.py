@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from analysis.comparison import (
     common_reference,
     compare_hypervolumes,
 )
+from analysis.configs import differing_keys
 from analysis.curves import learning_curves
 from analysis.decision import Bound, Decision
 from analysis.evidence import Evidence
@@ -71,6 +72,8 @@ def script_data(story: Story) -> dict[str, Any]:
         x, y, _ = pareto_roles(ranking.objectives)
     place = {row.trial_id: index for index, row in enumerate(ranking.rows)}
     lineages = _bred(story)
+    differing = set(differing_keys([row.config for row in ranking.rows]))
+    fixed = {key: value for key, value in ranking.rows[0].config.items() if key not in differing}
     return {
         "objectives": [_scale(objective) for objective in ranking.objectives],
         "bounds": [
@@ -78,7 +81,6 @@ def script_data(story: Story) -> dict[str, Any]:
             for bound in story.bounds
         ],
         "axes": [x, y],
-        "num_trials": len(story.run.trials),
         "trials": {
             "id": [row.trial_id for row in ranking.rows],
             "status": [row.status for row in ranking.rows],
@@ -88,7 +90,8 @@ def script_data(story: Story) -> dict[str, Any]:
             "limited": [[_finite(v) for v in row] for row in story.values.tolist()],
             "objection": [story.objections.get(row.trial_id) for row in ranking.rows],
         },
-        "details": [_detail(row, story.evidence) for row in ranking.rows[:MAX_DETAILED]],
+        "fixed": {key: _text(value) for key, value in fixed.items()},
+        "details": [_detail(row, differing, story.evidence) for row in ranking.rows[:MAX_DETAILED]],
         "curves": _curves(story, place),
         "schedules": _schedules(lineages),
         "lineage": _lineage(lineages),
@@ -107,10 +110,10 @@ def _scale(objective: Objective) -> dict[str, str]:
     }
 
 
-def _detail(row: RankedTrial, evidence: Evidence) -> dict[str, Any]:
+def _detail(row: RankedTrial, differing: Collection[str], evidence: Evidence) -> dict[str, Any]:
     """Return what is shown of a trial that is chosen or looked at."""
     return {
-        "config": {key: _text(value) for key, value in row.config.items()},
+        "config": {key: _text(value) for key, value in row.config.items() if key in differing},
         "checkpoint": row.checkpoint,
         "command": row.reproduce,
         "notes": [[note.tone, note.text] for note in evidence.notes(row)],
@@ -203,15 +206,19 @@ def _lineage(lineages: Mapping[str, Sequence[Segment]]) -> list[dict[str, Any]]:
 def _spent(story: Story) -> dict[str, Any] | None:
     """Return hypervolume over what was spent, in the first unit that all runs tell."""
     objectives = story.ranking.objectives
+    reference = common_reference(list(story.parts.values()), objectives)
     for unit in ("cost_usd", "gpu_seconds", "gang_seconds", "wall_seconds", "reports"):
         try:
-            reference = common_reference(list(story.parts.values()), objectives)
             curves = compare_hypervolumes(story.parts, objectives, unit=unit, reference=reference)
         except ValueError:
             continue
         if all(curve.spent[-1] > 0 for curve in curves.values()):
             lines = [
-                {"id": name, "x": curve.spent.tolist(), "ys": [curve.hypervolumes.tolist()]}
+                {
+                    "id": name,
+                    "x": [0.0, *curve.spent.tolist()],
+                    "ys": [[0.0, *curve.hypervolumes.tolist()]],
+                }
                 for name, curve in curves.items()
             ]
             return {"unit": unit, "lines": lines, "reference": list(reference)}

@@ -83,22 +83,26 @@ function listed(parts) {
 function whyText(data, decision) {
   const { values, id } = data.trials;
   const number = (count) => count.toLocaleString("en-US");
-  const [left, count] = [decision.left.length, decision.front.length];
-  const are = left === id.length ? "are ranked" : "are left by the limits";
+  const left = decision.left.length;
+  const which = left === id.length ? "ranked" : "left by the limits";
   const words = listed(data.objectives.map((objective) => lower(objective.words)));
-  const best = count === 1 ? "which is the best in" : "and this one is the best balance of";
-  const text =
-    `${number(left)} of ${number(data.num_trials)} trials ${are}; nothing ` +
-    `dominates ${number(count)} of them, ${best} ${words}.`;
-  const against = [];
+  const members = [decision.pick, ...decision.runnersUp];
+  if (members.length === 1 || data.objectives.length === 1) {
+    return `The best in ${words} of the ${number(left)} trials ${which}.`;
+  }
+  const givenUp = [];
   data.objectives.forEach((objective, i) => {
-    const best = decision.front.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));
-    if (data.losses[best][i] < data.losses[decision.pick][i]) {
-      const amount = gap(objective, values[decision.pick][i] - values[best][i]);
-      against.push(`${amount} of ${lower(objective.words)} against ${id[best]}`);
-    }
+    const best = members.reduce((a, b) => (data.losses[b][i] < data.losses[a][i] ? b : a));
+    const far = Math.abs(values[decision.pick][i] - values[best][i]);
+    if (far === 0) return;
+    givenUp.push(
+      `${gap(objective, far).slice(1)} of ${lower(objective.words)} against ${id[best]}`,
+    );
   });
-  return against.length ? `${text} It gives up ${listed(against)}.` : text;
+  const text =
+    `The best balance of ${words} among the ${number(members.length)} trials that nothing ` +
+    `dominates, of ${number(left)} ${which}.`;
+  return givenUp.length ? `${text} It gives up ${listed(givenUp)}.` : text;
 }
 
 function tiles(data, row) {
@@ -107,25 +111,28 @@ function tiles(data, row) {
     if (value === null) return [];
     const tile = element("div", { class: "tile" });
     for (const [kind, text] of [
-      ["name", lower(bound.words)], ["figure", formatValue(bound, value)],
-      ["unit", unitOf(bound)], ["margin", margin(bound, value)],
-    ]) tile.append(element("span", { class: kind }, text));
+      ["name", lower(bound.words)],
+      ["figure", formatValue(bound, value)],
+      ["unit", unitOf(bound)],
+      ["margin", margin(bound, value)],
+    ])
+      tile.append(element("span", { class: kind }, text));
     return [tile];
   });
 }
 
 function showDecision(data, decision) {
   const { id, values } = data.trials;
-  const section = byId("decision");
-  const lead = section.querySelector(".lead");
-  if (!byId("pick")) return; // nothing could be recommended when the page was written
-  const shown = ["pick-values", "pick-notes", "runners", "runners-heading"];
-  shown.forEach((key) => (byId(key).hidden = decision.pick === null));
-  section.querySelector(".command").hidden = decision.pick === null;
-  if (lead) lead.remove();
-  if (decision.pick === null) {
+  const isNone = decision.pick === null;
+  byId("pick-values").hidden = isNone;
+  byId("pick-more").hidden = isNone;
+  byId("runners-heading").hidden = decision.runnersUp.length === 0;
+  if (isNone) {
     byId("pick").textContent = "none";
-    byId("pick-why").textContent = "No trial meets all limits: move one back.";
+    byId("pick-why").textContent =
+      "No trial meets all limits without something found against it after the search: move a " +
+      "limit back.";
+    byId("runners").replaceChildren();
     return;
   }
   const pick = decision.pick;
@@ -133,7 +140,7 @@ function showDecision(data, decision) {
   byId("pick").textContent = id[pick];
   byId("pick-why").textContent = whyText(data, decision);
   byId("pick-values").replaceChildren(...tiles(data, pick));
-  section.querySelector(".command code").textContent = detail
+  byId("pick-more").querySelector("code").textContent = detail
     ? detail.command || "no command recorded"
     : "its command stands in report/front.csv";
   const notes = detail ? detail.notes : [];
@@ -149,5 +156,4 @@ function showDecision(data, decision) {
       return element("li", {}, element("b", {}, id[row]), `: ${gaps.join(", ")}`);
     }),
   );
-  byId("runners-heading").hidden = decision.runnersUp.length === 0;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from analysis.choice import KNEE_DEFINITIONS
 from analysis.evidence import Note
@@ -12,70 +13,73 @@ from analysis.page.markup import Markup, command, section, tag
 from analysis.ranking import RankedTrial, Ranking
 from analysis.records import Objective
 
-MAX_RUNNERS_UP = 5
+MAX_RUNNERS_UP: Final = 5
+NO_PICK: Final = "none"
+NO_PICK_REASON: Final = (
+    "No trial meets all limits without something found against it after the search: move a limit "
+    "back."
+)
 
 
 def decision_section(story: Story) -> Markup:
     """Return the recommendation; scripts fill it anew when limits are moved."""
-    decision, ranking = story.decision, story.ranking
-    pick = decision.pick
-    if pick is None:
-        heading = "No model can be recommended"
-        return section(heading, tag("p", no_pick_reason(story), class_="lead"), key="decision")
-    others = decision.runners_up[:MAX_RUNNERS_UP]
+    if not story.ranking.rows:
+        lead = tag("p", nothing_ranked(story), class_="lead")
+        return section("No model can be recommended", lead, key="decision")
+    decision = story.decision
+    pick, others = decision.pick, decision.runners_up[:MAX_RUNNERS_UP]
+    is_none = pick is None
     return section(
         "Recommended model",
-        tag("p", pick.trial_id, id="pick", class_="pick"),
-        tag("div", _tiles(story, pick), id="pick-values", class_="tiles"),
-        tag("p", reason(story, pick), id="pick-why"),
-        command(pick.reproduce or "no command recorded"),
-        tag("h3", "How sure that is"),
-        tag("ul", note_items(story.evidence.notes(pick)), id="pick-notes", class_="notes"),
+        tag("p", NO_PICK if pick is None else pick.trial_id, id="pick", class_="pick"),
+        tag("div", _tiles(story, pick), id="pick-values", class_="tiles", hidden=is_none),
+        tag("p", "The sweep had no SLO; a limit set under The front stands in for one.",
+            class_="quiet", hidden=any(bound.is_slo for bound in story.bounds)),
+        tag("p", NO_PICK_REASON if pick is None else reason(story, pick), id="pick-why"),
+        tag("div",
+            tag("h3", "Reproduce it"),
+            command((pick and pick.reproduce) or "no command recorded"),
+            tag("h3", "How sure that is"),
+            tag("ul", note_items(story.evidence.notes(pick) if pick else []), id="pick-notes",
+                class_="notes"),
+            id="pick-more", hidden=is_none),
         tag("h3", "Runners-up", id="runners-heading", hidden=not others),
-        tag("ul", [_runner_up(ranking, row, pick) for row in others], id="runners"),
-        tag(
-            "p",
-            f"Rule: {KNEE_DEFINITIONS['ideal']}, among the trials that meet all limits and that "
-            "nothing measured after the search speaks against.",
-            class_="quiet",
-        ),
+        tag("ul", [_runner_up(story.ranking, row, pick) for row in others if pick], id="runners"),
+        tag("p", f"Rule: {KNEE_DEFINITIONS['ideal']}, among the trials that meet all limits and "
+            "that nothing measured after the search speaks against.", class_="quiet"),
         key="decision",
-    )
+    )  # fmt: skip
 
 
-def no_pick_reason(story: Story) -> str:
-    """Return why no trial is recommended."""
+def nothing_ranked(story: Story) -> str:
+    """Return why no trial could be recommended, whatever the limits."""
     num_trials = len(story.run.trials)
     if not num_trials:
         return "The run has no trials yet."
-    if not story.ranking.rows:
-        counts = ", ".join(f"{n:,} {status}" for status, n in story.ranking.status_counts.items())
-        return f"None of the {num_trials:,} trials can be ranked ({counts}); the reasons are below."
-    return (
-        f"None of the {len(story.ranking.rows):,} ranked trials meets the limits without an "
-        "objection found after the search."
-    )
+    counts = ", ".join(f"{n:,} {status}" for status, n in story.ranking.status_counts.items())
+    return f"None of the {num_trials:,} trials can be ranked ({counts}); the reasons are below."
 
 
 def reason(story: Story, pick: RankedTrial) -> str:
     """Return why the pick is recommended, and what it gives up for that."""
-    num_left, num_front = story.decision.num_left, 1 + len(story.decision.runners_up)
-    are = "are ranked" if num_left == len(story.ranking.rows) else "are left by the limits"
+    ranking, members = story.ranking, (pick, *story.decision.runners_up)
+    num_left = story.decision.num_left
+    which = "ranked" if num_left == len(ranking.rows) else "left by the limits"
+    words = _listed([words_of(objective.column) for objective in ranking.objectives])
+    if len(members) == 1 or len(ranking.objectives) == 1:
+        return f"The best in {words} of the {num_left:,} trials {which}."
+    given_up = []
+    for index, objective in enumerate(ranking.objectives):
+        losses = [objective.loss(row.values[index]) for row in members]
+        best = members[losses.index(min(losses))]
+        if best.values[index] != pick.values[index]:
+            gap = difference(objective, abs(pick.values[index] - best.values[index]))
+            given_up.append(f"{gap[1:]} of {words_of(objective.column)} against {best.trial_id}")
     text = (
-        f"{num_left:,} of {len(story.run.trials):,} trials {are}; nothing "
-        f"dominates {num_front:,} of them, and this one is the best balance of "
-        f"{_listed([words_of(o.column) for o in story.ranking.objectives])}."
+        f"The best balance of {words} among the {len(members):,} trials that nothing dominates, "
+        f"of {num_left:,} {which}."
     )
-    if num_front == 1:
-        return text.replace("and this one is the best balance of", "which is the best in")
-    against = []
-    members = (pick, *story.decision.runners_up)
-    for index, objective in enumerate(story.ranking.objectives):
-        best = min(members, key=lambda row: objective.loss(row.values[index]))
-        if objective.loss(best.values[index]) < objective.loss(pick.values[index]):
-            gap = difference(objective, pick.values[index] - best.values[index])
-            against.append(f"{gap} of {words_of(objective.column)} against {best.trial_id}")
-    return text + (f" It gives up {_listed(against)}." if against else "")
+    return text + (f" It gives up {_listed(given_up)}." if given_up else "")
 
 
 def difference(objective: Objective, value: float) -> str:
@@ -95,8 +99,10 @@ def _listed(parts: list[str]) -> str:
     return ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
 
 
-def _tiles(story: Story, pick: RankedTrial) -> Iterator[Markup]:
+def _tiles(story: Story, pick: RankedTrial | None) -> Iterator[Markup]:
     """Yield the pick's figures, with their margin to a limit."""
+    if pick is None:
+        return
     row = story.ranking.rows.index(pick)
     for index, bound in enumerate(story.bounds):
         column, value = bound.scale.column, float(story.values[row, index])

@@ -31,6 +31,8 @@ from analysis.serving import gather_serving
 SCRIPTS: Final = ("format.js", "chart.js", "decision.js", "front.js", "page.js")
 """In the order in which they stand in the page."""
 
+STYLES: Final = ("page.css", "chart.css")
+
 MAX_PICTURE_BYTES: Final = 2_500_000
 """Of a page's pictures together: it stays below 5 MB."""
 
@@ -147,7 +149,7 @@ def _document(title: str, body: Sequence[str]) -> str:
         tag("meta", name="color-scheme", content="light dark"),
         Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         tag("title", title),
-        tag("style", Markup(_asset("page.css"))),
+        tag("style", Markup("\n".join(map(_asset, STYLES)))),
     ]
     inner = [
         tag("main", map(escape, body)),

@@ -49,7 +49,8 @@ function gap(scale, value) {
 
 function margin(bound, value) {
   if (bound.value === null || value === null) return "";
-  const name = `the ${bound.is_slo ? "SLO" : "limit"} of ${withUnit(bound, bound.value)}`;
+  const isSlo = bound.is_slo && [undefined, bound.value].includes(bound.first);
+  const name = `the ${isSlo ? "SLO" : "limit"} of ${withUnit(bound, bound.value)}`;
   const distance = Math.abs(value - bound.value);
   if (distance === 0) return `at ${name}`;
   let amount = four(distance);

@@ -21,6 +21,7 @@ from analysis.table import UNKNOWN
 
 MAX_REASONS: Final = 8
 MAX_IMPORTANCE: Final = 10
+MIN_EXPLAINED_FRACTION: Final = 0.05
 
 
 def runs_section(story: Story) -> Markup | str:
@@ -95,7 +96,7 @@ def _bar(fraction: float, mark: float | None = None) -> Markup:
 def importance_section(story: Story) -> Markup:
     """Return which hyperparameters each objective depends on, or why that can't be told."""
     parts: list[Markup] = []
-    untold: list[str] = []
+    untold: dict[str, list[str]] = {}
     for objective in story.ranking.objectives:
         try:
             bars = _importance_bars(find_importance(story.run, objective))
@@ -108,15 +109,18 @@ def importance_section(story: Story) -> Markup:
                 key="importance",
             )
         except ValueError as error:
-            untold.append(f"{words_of(objective.column)}: {error}")
+            untold.setdefault(str(error), []).append(words_of(objective.column))
             continue
         parts += [tag("h3", words_of(objective.column)), bars]
-    parts += [tag("p", text, class_="quiet") for text in untold]
+    parts += [
+        tag("p", f"{', '.join(words)}: not told. {why[:1].upper()}{why[1:]}.", class_="quiet")
+        for why, words in untold.items()
+    ]
     note = tag(
         "p",
         "Fraction of a random forest's variance that a hyperparameter explains alone (fANOVA). The "
-        "line across a bar is what a column of random numbers gets: what is not clearly beyond it "
-        "may be noise.",
+        "line across a bar is the most that columns of random numbers got: what is not clearly "
+        "beyond it may be noise.",
         class_="quiet",
     )
     return section(
@@ -126,15 +130,19 @@ def importance_section(story: Story) -> Markup:
 
 def _importance_bars(found: Importance) -> Markup:
     shown = list(found.fractions.items())[:MAX_IMPORTANCE]
-    return tag(
-        "div",
-        [
-            tag("div", tag("span", name, class_="name"), _bar(value, found.chance_fraction),
-                tag("span", f"{value:.0%}", class_="value"), class_="row")
-            for name, value in shown
-        ],
-        class_="bars",
-    )  # fmt: skip
+    rows = [
+        tag("div", tag("span", name, class_="name"), _bar(value, found.chance_fraction),
+            tag("span", f"{value:.0%}", class_="value"), class_="row")
+        for name, value in shown
+    ]  # fmt: skip
+    explained = found.explained_fraction
+    words = f"A forest explains {explained:.0%} of the variance on trials that it has not seen."
+    if explained < MIN_EXPLAINED_FRACTION:
+        words = (
+            "A forest learns nothing that holds for trials it has not seen: take these bars for "
+            "noise."
+        )
+    return Markup(tag("div", rows, class_="bars") + tag("p", words, class_="quiet"))
 
 
 def finalists_section(evidence: Evidence, pictures: Mapping[str, bytes]) -> Markup | str:

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(f"analysis.{path.stem}" for path in (ROOT / "analysis").glob("[!_]*.py"))
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "analysis").rglob("[!_]*.py")
+)
 FORBIDDEN = ("ray", "torch", "torchvision", "sweeps", "trainables")
 
 PROGRAM = """
@@ -18,7 +21,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def test_modules_are_found():
-    assert "analysis.report" in MODULES
+    assert {"analysis.report", "analysis.page.document"} <= set(MODULES)
 
 
 @pytest.mark.parametrize("module", MODULES)

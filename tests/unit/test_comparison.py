@@ -86,6 +86,13 @@ def test_with_a_ledger_overhead_counts(make_run):
     assert spent_by_report(run, "gpu_seconds")[1].tolist() == pytest.approx([60.0, 130.0])
 
 
+def test_reports_of_trials_that_are_not_there_yet_do_not_count(make_run):
+    results = [report("a", 1, 0.5, 1.0), report("new", 1, 0.9, 2.0)]
+    run = make_run([point("a", 0.5, 1.0)], results=results)
+    curve = hypervolume_over_spent(run, unit="reports", reference=(0.0, 2.0))
+    assert curve.hypervolumes.tolist() == [0.5, 0.5]
+
+
 def test_reports_are_taken_in_order_of_time(make_run):
     results = [report("a", 2, 0.8, 30.0), report("a", 1, 0.5, 10.0)]
     run = make_run([point("a", 0.8, 1.0)], results=results)

@@ -52,8 +52,8 @@ def test_a_trial_that_nobody_examined(notes_of):
         ),
         (
             "plain",
-            "Its validation accuracy is of 400 samples: 0.9000 [0.8667, 0.9257] (95 %). 1 of the 2 "
-            "other members of the front lies within.",
+            "Its validation accuracy is of 400 samples: 0.9000 [0.8667, 0.9257] (95 %). Other "
+            "members of the front that lie within: 1 of 2.",
         ),
         ("plain", "Trained once: what another seed would change was not measured."),
     ]
@@ -78,7 +78,7 @@ def test_a_finalist_that_meets_the_slo(notes_of):
     assert notes[1][0] == "good"
     assert notes[1][1].startswith("Test accuracy 0.8700 [0.7902, ")
     assert "3.00 points below its validation accuracy, by which it was chosen" in notes[1][1]
-    assert "other members" not in notes[2][1]
+    assert "Other members" not in notes[2][1]
 
 
 @pytest.mark.parametrize(

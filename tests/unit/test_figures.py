@@ -88,7 +88,7 @@ def test_comparisons_importance_and_spending(run):
     assert len(figures.attainment_figure(surfaces, [ACCURACY, LATENCY]).data) == 3
     with pytest.raises(ValueError, match="objectives must be two to be drawn"):
         figures.attainment_figure(surfaces, [ACCURACY])
-    found = Importance("val_accuracy", {"lr": 0.9, "width": 0.1}, 0.05, 20)
+    found = Importance("val_accuracy", {"lr": 0.9, "width": 0.1}, 0.8, 0.05, 20)
     assert figures.importance_figure([found]).data[0].x == (0.9, 0.1)
     bars = figures.spending_figure(sum_spending(run)).data[0]
     assert bars.y == ("trials that trained to the end",)

@@ -52,6 +52,7 @@ def test_what_decides_is_found_among_all_kinds_of_hyperparameters(make_run):
     assert found.fractions["model"] == pytest.approx(0.0225 / 0.0358, abs=0.12)
     assert found.fractions["learning_rate"] == pytest.approx(0.0133 / 0.0358, abs=0.12)
     assert found.chance_fraction < 0.05
+    assert found.explained_fraction > 0.9
     assert found.num_trials == 120
 
 
@@ -61,6 +62,7 @@ def test_of_noise_nothing_stands_out_from_chance(make_run):
         make_run(trials(configs(60), lambda _: float(generator.random()))), ACCURACY
     )
     assert found.chance_fraction > 0.05
+    assert found.explained_fraction < 0.1
 
 
 def test_the_same_seed_tells_the_same_and_many_trials_are_drawn_from(make_run):

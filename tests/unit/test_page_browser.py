@@ -82,8 +82,8 @@ def visit(tmp_path):
     return visit
 
 
-def pick_of(dom):
-    return re.search(r'id="pick"[^>]*>([^<]*)<', dom)[1]
+def pick_of(dom, part="pick"):
+    return re.search(rf'id="{part}"[^>]*>([^<]*)<', dom)[1]
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -93,6 +93,9 @@ def test_the_page_works_without_a_complaint(page, visit, width):
     assert complaints == []
     # The scripts have decided again, and as the page was written: t3 is over the SLO.
     assert pick_of(dom) == pick_of(written) == "t1"
+    assert pick_of(dom, "pick-why") == pick_of(written, "pick-why")
+    decision = [text.split('id="tradeoff"')[0].split('id="decision"')[1] for text in (dom, written)]
+    assert decision[0].replace('hidden=""', "hidden") == decision[1]
     for place in ("front", "curves", "spent", "lineage", "schedules"):
         assert re.search(rf'id="{place}"[^>]*>.*?<svg', dom), place
     assert dom.count('class="member"') == 3
@@ -107,7 +110,7 @@ def test_limits_in_the_address_move_the_recommendation(page, visit):
     assert "runs/fake --trial t2" in dom.split('id="tradeoff"')[0]
     dom, complaints = visit(page, 390, "#latency_p50_ms=0.5")
     assert (pick_of(dom), complaints) == ("none", [])
-    assert "No trial meets all limits: move one back." in dom
+    assert "No trial meets all limits without something found against it" in dom
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -123,3 +126,19 @@ def test_a_person_moves_a_slider_and_touches_a_point(page, visit, width, tmp_pat
     assert re.search(r'id="trial" class="trial"><h3>t3: rank 0, completed, epoch 3', dom)
     assert re.search(r'id="tip"[^>]*>t3 \(rank 0, epoch 3\)', dom)
     assert 'data-overflow="0"' in dom  # nothing stands out to the side
+
+
+def test_one_objective_and_an_slo_that_nothing_meets(tmp_path, visit):
+    folder = write_run(
+        tmp_path / "run",
+        [fake_trial(f"t{i}", val_accuracy=0.5 + i / 10, latency_ms=2.0 + i) for i in range(3)],
+        sweep={"objectives": ["val_accuracy:max"], "serving": fake_serving(slo_ms=1.0)},
+    )
+    assert report.main([str(folder)]) == 0
+    path = folder / "report" / "report.html"
+    dom, complaints = visit(path, 390)
+    assert (pick_of(dom), pick_of(path.read_text()), complaints) == ("none", "none", [])
+    assert dom.count('class="member"') == 0
+    dom, complaints = visit(path, 390, "#latency_ms=3")
+    assert (pick_of(dom), complaints) == ("t1", [])
+    assert "at the limit of 3 ms" in dom
