@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +40,7 @@ from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.progress import Progress
-from sweeps.quiet import quiet
+from sweeps.quiet import quiet, say_on
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.choose import make_scheduler
@@ -108,7 +108,7 @@ def launch(spec: SweepSpec) -> int:
         _say_plan(console, sweep)
         recorder = _recorder(sweep)
         with quiet(folder.log_path) as shown:
-            recorder.follow(start_trackers(spec.track, content, folder.path, _warn_on(shown)))
+            recorder.follow(start_trackers(spec.track, content, folder.path, say_on(shown)))
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
@@ -121,16 +121,6 @@ def launch(spec: SweepSpec) -> int:
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
     recorder.conclude(content)
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
-
-
-def _warn_on(shown: Console) -> Callable[[str], None]:
-    """Return what shows a line to the user, while the sweep is quiet and afterwards."""
-
-    def warn(line: str) -> None:
-        console = Console(stderr=True) if shown.file.closed else shown
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    return warn
 
 
 def _recorder(sweep: PreparedSweep) -> SweepRecorder:

@@ -324,8 +324,9 @@ class SweepRecorder:
         """Note how a trial ended."""
         record = self.trials[trial_id]
         record.status, record.reason = status, reason
+        row = record.row()
         for tracker in self._trackers:
-            tracker.finish(trial_id, record.config, record.row())
+            tracker.finish(trial_id, record.config, row)
         self.flush(is_due_only=True)
 
     def close(self) -> None:
