@@ -71,10 +71,8 @@ def test_mlflow_has_a_run_a_trial_below_one_of_the_sweep(run, tmp_path, monkeypa
     pictures = client.list_artifacts(parent.info.run_id, "report")
     assert [a.path for a in pictures] == ["report/front.csv", "report/front.png"]
     curve = client.get_metric_history(b.info.run_id, "val_accuracy")
-    # the last is what came of the trial
-    assert [(point.step, round(point.value, 3)) for point in curve] == [
-        (1, 0.5), (2, 0.75), (3, 0.833), (3, 0.8),
-    ]  # fmt: skip
+    points = [(point.step, round(point.value, 3)) for point in curve]
+    assert points == [(1, 0.5), (2, 0.75), (3, 0.833)]
     assert b.data.params["learning_rate"] == "0.1"
     assert b.data.tags["final.learning_rate"] == "0.2"
     assert b.data.tags["lineage"] == "a to epoch 2, then b"
@@ -95,6 +93,7 @@ def test_wandb_keeps_runs_in_the_run_folder_without_an_account(run, monkeypatch,
     (tracker,) = start_trackers(["wandb"], SWEEP, run, warnings.append)
     tell_all(tracker, run)
     assert warnings == []
+    wandb.teardown()  # waits until its process has written all
     kept = [KeptRun(file) for file in (run / "wandb").glob("offline-run-*/run-*.wandb")]
     runs = {one.name: one for one in kept}
     assert sorted(runs) == ["a", "b", "c", "pbt-1"]
