@@ -11,7 +11,6 @@ from PIL import Image
 from sample_sweep import make_recorder, make_result
 
 from sweeps.run_folder import RunFolder
-from sweeps.spec import SweepSpec, parse_spec
 from sweeps.trackers.background import MAX_FAILURES, BackgroundTracker
 from sweeps.trackers.choose import check_trackers, start_trackers
 from sweeps.trackers.trial_words import lineage_words
@@ -283,14 +282,6 @@ def test_lineages_in_words():
     row = {"trial_id": "b", "lineage": lineage}
     assert lineage_words(row) == "a to epoch 2, then c to epoch 5, then b"
     assert lineage_words({**row, "lineage": lineage[:1]}) == "b"
-
-
-def test_trackers_are_given_one_by_one():
-    spec = parse_spec(SweepSpec(), ["--track", "mlflow", "--track", "wandb"])
-    assert spec.track == ("mlflow", "wandb")
-    assert SweepSpec().track == ()
-    with pytest.raises(InputError, match="--help"):
-        parse_spec(SweepSpec(), ["--track", "comet"])
 
 
 def test_what_is_not_installed_is_said_with_its_extra(monkeypatch):
