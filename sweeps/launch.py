@@ -31,7 +31,7 @@ from sweeps.measuring import describe_serving, say_latencies
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.processes import describe_driver
 from sweeps.progress import Progress
-from sweeps.quiet import quiet
+from sweeps.quiet import quiet, say_on
 from sweeps.recorder import SweepRecorder
 from sweeps.resumption import parse_sweep, read_resumption
 from sweeps.run_folder import RunFolder, default_run_path
@@ -105,7 +105,7 @@ def launch(spec: SweepSpec) -> int:
         _say_plan(console, sweep)
         recorder = _recorder(sweep, journal)
         with quiet(folder.log_path) as shown:
-            recorder.follow(start_trackers(spec.track, content, folder.path, _warn_on(shown)))
+            recorder.follow(start_trackers(spec.track, content, folder.path, say_on(shown)))
             if cluster is None:
                 cluster = stack.enter_context(local_cluster(sweep.plan.gangs))
             job = ray.get_runtime_context().get_job_id()
@@ -125,16 +125,6 @@ def launch(spec: SweepSpec) -> int:
     again = shlex.join(["python", sys.argv[0], "--resume", str(folder.path)])
     print(f"interrupted; go on with:\n{again}")
     return EXIT_INTERRUPTED
-
-
-def _warn_on(shown: Console) -> Callable[[str], None]:
-    """Return what shows a line to the user, while the sweep is quiet and afterwards."""
-
-    def warn(line: str) -> None:
-        console = Console(stderr=True) if shown.file.closed else shown
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    return warn
 
 
 def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:

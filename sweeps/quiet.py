@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -48,3 +48,13 @@ def quiet(log_path: Path) -> Iterator[Console]:
         os.close(saved_stderr)
         shown.close()
         log.close()
+
+
+def say_on(shown: Console) -> Callable[[str], None]:
+    """Return what shows a line to the user: on the console of `quiet`, and once that is over."""
+
+    def say(line: str) -> None:
+        console = Console(stderr=True) if shown.file.closed else shown
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    return say

@@ -367,8 +367,9 @@ class SweepRecorder:
     def _show_end(self, trial_id: str, status: TrialStatus, reason: str | None) -> None:
         self._enter_end(trial_id, status, reason)
         record = self.trials[trial_id]
+        row = record.row()
         for tracker in self._trackers:
-            tracker.finish(trial_id, record.config, record.row())
+            tracker.finish(trial_id, record.config, row)
         self.flush(is_due_only=True)
 
     def close(self) -> None:

@@ -60,6 +60,7 @@ class MlflowTracker:
         metrics = [
             Metric(name, value, now_ms, row["epoch"] or 0)
             for name, value in final_figures(row).items()
+            if name not in CURVES  # or each would end in the same point twice
         ]
         words = trial_words(row)
         # Params can't be changed. What PBT made of them is told as tags.

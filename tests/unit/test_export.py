@@ -1,6 +1,8 @@
 """`python -m trainables.export`, with small models and the measuring of latencies made up."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -358,6 +360,23 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys):
 def _error_of(run, trial, to, capsys):
     ship(run, to, trial=trial)
     return capsys.readouterr().err
+
+
+def test_nothing_is_left_of_what_is_interrupted(tmp_path, monkeypatch, capsys):
+    run, _, _ = write_trained_run(tmp_path / "run")
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def terminate(*_):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(export_folder, "check_artefacts", terminate)
+    monkeypatch.setattr(export_folder, "write_artefacts", lambda *_: None)
+    try:
+        assert ship(run, tmp_path / "to") == 130
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+    assert capsys.readouterr().err == "interrupted; nothing was written\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch, capsys):

@@ -64,8 +64,8 @@ def test_weights_that_are_listed_as_inputs_are_none(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_inputs": 2}, "must have one input, of float32 or int64, got .* with x0, x1"),
-        ({"kind": TensorProto.DOUBLE}, "must have one input, of float32 or int64"),
+        ({"num_inputs": 2}, "must have one input, of float32, int64 or uint8, got .* with x0, x1"),
+        ({"kind": TensorProto.DOUBLE}, "must have one input, of float32, int64 or uint8"),
         ({"batch": 4}, "--batch-sizes must be 4, the static batch of .*, got 2; change it"),
     ],
 )

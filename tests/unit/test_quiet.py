@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from sweeps.quiet import quiet
+from sweeps.quiet import quiet, say_on
 
 SCRIPT = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from sweeps.quiet import quiet
+from sweeps.quiet import quiet, say_on
 print("before")
 with quiet(Path(sys.argv[1])) as shown:
     print("python")
@@ -53,3 +53,14 @@ def test_a_log_is_continued(tmp_path):
         with quiet(tmp_path / "log"):
             os.write(1, f"{word}\n".encode())
     assert (tmp_path / "log").read_text().split() == ["first", "second"]
+
+
+def test_a_line_reaches_the_user_during_and_after(tmp_path, capfd):
+    with quiet(tmp_path / "log") as shown:
+        say = say_on(shown)
+        say("during [it]")
+        os.write(1, b"hidden\n")
+    say("after")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("during [it]\n", "after\n")
+    assert (tmp_path / "log").read_text() == "hidden\n"

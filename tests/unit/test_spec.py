@@ -61,6 +61,7 @@ FLAGS = {
     "budget_gpu_hours": ("1.5", 1.5),
     "time_limit": ("90m", "90m"),
     "dry_run": ("", True),
+    "track": ("mlflow --track wandb", ("mlflow", "wandb")),
 }
 
 

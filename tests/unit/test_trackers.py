@@ -11,7 +11,6 @@ from PIL import Image
 from sample_sweep import make_recorder, make_result
 
 from sweeps.run_folder import RunFolder
-from sweeps.spec import SweepSpec, parse_spec
 from sweeps.trackers.background import MAX_FAILURES, BackgroundTracker
 from sweeps.trackers.choose import check_trackers, start_trackers
 from sweeps.trackers.trial_words import lineage_words
@@ -71,10 +70,8 @@ def test_mlflow_has_a_run_a_trial_below_one_of_the_sweep(run, tmp_path, monkeypa
     pictures = client.list_artifacts(parent.info.run_id, "report")
     assert [a.path for a in pictures] == ["report/front.csv", "report/front.png"]
     curve = client.get_metric_history(b.info.run_id, "val_accuracy")
-    # the last is what came of the trial
-    assert [(point.step, round(point.value, 3)) for point in curve] == [
-        (1, 0.5), (2, 0.75), (3, 0.833), (3, 0.8),
-    ]  # fmt: skip
+    points = [(point.step, round(point.value, 3)) for point in curve]
+    assert points == [(1, 0.5), (2, 0.75), (3, 0.833)]
     assert b.data.params["learning_rate"] == "0.1"
     assert b.data.tags["final.learning_rate"] == "0.2"
     assert b.data.tags["lineage"] == "a to epoch 2, then b"
@@ -95,6 +92,7 @@ def test_wandb_keeps_runs_in_the_run_folder_without_an_account(run, monkeypatch,
     (tracker,) = start_trackers(["wandb"], SWEEP, run, warnings.append)
     tell_all(tracker, run)
     assert warnings == []
+    wandb.teardown()  # waits until its process has written all
     kept = [KeptRun(file) for file in (run / "wandb").glob("offline-run-*/run-*.wandb")]
     runs = {one.name: one for one in kept}
     assert sorted(runs) == ["a", "b", "c", "pbt-1"]
@@ -284,14 +282,6 @@ def test_lineages_in_words():
     row = {"trial_id": "b", "lineage": lineage}
     assert lineage_words(row) == "a to epoch 2, then c to epoch 5, then b"
     assert lineage_words({**row, "lineage": lineage[:1]}) == "b"
-
-
-def test_trackers_are_given_one_by_one():
-    spec = parse_spec(SweepSpec(), ["--track", "mlflow", "--track", "wandb"])
-    assert spec.track == ("mlflow", "wandb")
-    assert SweepSpec().track == ()
-    with pytest.raises(InputError, match="--help"):
-        parse_spec(SweepSpec(), ["--track", "comet"])
 
 
 def test_what_is_not_installed_is_said_with_its_extra(monkeypatch):

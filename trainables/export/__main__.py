@@ -8,6 +8,7 @@ the checkpoint, and the sweep's latency SLO is measured anew: what fails is not 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ _EXIT_INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None) -> None:
     """Export, and exit: 0, 1 what was exported doesn't hold, 2 bad input, 130 interrupted."""
     asked = _parser().parse_args(arguments)
+    # So that what was begun is deleted then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         from trainables.export.export_folder import ExportRequest, export_trial
 

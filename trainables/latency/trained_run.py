@@ -79,7 +79,7 @@ class TrainedRun:
         """Return trials whose names are like one that isn't there, or else the first ones."""
         names = list(self.trials)
         near = difflib.get_close_matches(trial_id, names, _MAX_NAMED, _MIN_LIKENESS)
-        return ", ".join(near or names[:_MAX_NAMED])
+        return ", ".join(sorted(near) or names[:_MAX_NAMED])
 
     def _subject(self, row: Mapping[str, Any]) -> Subject:
         checkpoint = row["checkpoint"]
