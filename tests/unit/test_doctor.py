@@ -73,6 +73,14 @@ def test_a_run_that_went_well(capsys, tmp_path):
     assert {line.split()[0] for line in lines} == {"ok"}
 
 
+def test_a_trial_that_copied_another_is_no_duplicate(capsys, tmp_path):
+    trials = [fake_trial("a", config={"width": 8}), fake_trial("b", num_exploits=1)]
+    trials[1]["lineage"] = [*trials[0]["lineage"], *trials[1]["lineage"]]
+    code, lines, _ = call(capsys, str(write_run(tmp_path / "run", trials)))
+    assert code == 0
+    assert found(lines, "duplicates") == ["ok       duplicates: none in 1 configs"]
+
+
 def test_a_run_that_went_wrong(capsys, tmp_path):
     config = {"width": 8}
     trials = [fake_trial(name, config=config, epoch=9) for name in "abc"]
