@@ -211,3 +211,20 @@ def test_nothing_that_is_referred_to_is_ever_deleted(data):
                     front.add(trial)
         keeper.close()
     assert len(deleted) == len(set(deleted))
+
+
+def test_after_all_trials_have_ended_only_what_they_ended_with_is_left(storage):
+    storage.add("a/1")
+    storage.add("a/2", previous="a/1")
+    storage.add("b/2", "a/1", previous="a/1")
+    for trial_id in "ab":
+        storage.keeper.end(trial_id)
+    assert storage.left() == {"a/2", "b/2"}
+
+
+def test_what_an_interrupted_trial_would_go_on_from_is_left(storage):
+    storage.add("a/1")
+    storage.add("a/2", previous="a/1")
+    storage.add("b/1")
+    storage.keeper.end("b")
+    assert storage.left() == {"a/1", "a/2", "b/1"}

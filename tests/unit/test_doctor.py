@@ -36,8 +36,8 @@ def test_before_a_sweep_that_fits(capsys, tmp_path):
     )
     assert code == 0
     assert {line[9:].partition(":")[0] for line in lines} == {
-        "gangs", "shared memory", "ports", "temporary folder", "open files", "price", "plan",
-        "storage", "disk",
+        "gangs", "shared memory", "ports", "temporary folder", "open files", "authentication",
+        "price", "plan", "storage", "disk",
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
