@@ -156,7 +156,7 @@ def _run(
         try:
             progress.start()
             try:
-                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop, tell)
+                _search(sweep, recorder, keeper, watch, desk, cluster.scratch, stop)
             finally:
                 progress.stop()
             if not stop.is_set():
@@ -223,7 +223,6 @@ def _search(
     desk: ray.actor.ActorHandle,
     scratch: str,
     stop: threading.Event,
-    tell: Callable[[str], None],
 ) -> None:
     """Train the trials as the scheduler decides, as far as the budget pays."""
     plan = sweep.plan
@@ -238,7 +237,7 @@ def _search(
         num_epochs=plan.num_epochs,
         scheduler_name=plan.spec.scheduler,
         denial=watch.denial,
-        tell=tell,
+        tell=watch.tell,
     )
     settings = TrialSettings(
         desk,

@@ -27,6 +27,7 @@ class LedgerWatch:
     Attributes:
         standing: as it was last seen; None before the desk is up.
         spent: why the budget ended the search; None if it did not.
+        tell: shows the user a line.
 
     Args:
         desk: handle of the lease desk.
@@ -50,7 +51,7 @@ class LedgerWatch:
         self._spending = spending
         self._folder = folder
         self._trials = trials
-        self._tell = tell
+        self.tell = tell
         self._spans: list[Span] = []
         self._written_s = time.monotonic()
         self._stopping = threading.Event()
@@ -96,7 +97,7 @@ class LedgerWatch:
         standing: Standing = ray.get(self._desk.standing.remote())
         self.standing = standing
         for line in ray.get(self._desk.take_notices.remote()):
-            self._tell(line)
+            self.tell(line)
         self._spending.look(list(self._trials.values()), standing)
         if time.monotonic() - self._written_s >= WRITE_INTERVAL_S:
             self._write()
