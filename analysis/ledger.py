@@ -50,10 +50,15 @@ def sum_ledger(ledger: pa.Table) -> list[LedgerSum]:
             f"{unknown[0]!r}; read this run with the version of paretune that wrote it"
         )
     held = sum(row["seconds_sum"] for row in by_kind.values())
+    found = [by_kind[kind] for kind in LEDGER_KINDS if kind in by_kind]
     return [
-        LedgerSum(kind, row["seconds_sum"], row["seconds_sum"] / held, row["cost_usd_sum"])
-        for kind in LEDGER_KINDS
-        if (row := by_kind.get(kind)) is not None
+        LedgerSum(
+            row["kind"],
+            row["seconds_sum"],
+            row["seconds_sum"] / held if held else 0.0,
+            row["cost_usd_sum"],
+        )
+        for row in found
     ]
 
 

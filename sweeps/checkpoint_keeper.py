@@ -188,7 +188,12 @@ class CheckpointKeeper:
         self._clean({checkpoint_key(location) for location in needed})
 
     def close(self) -> list[BaseException]:
-        """Wait for the last deletion; return what went wrong with any of them."""
+        """Wait for the last deletion; return what went wrong with any of them.
+
+        Where trials were interrupted, what they may go on from stays, and what that came from.
+        """
+        if not self._newest:
+            self._clean(set())
         self._deleter.shutdown(wait=True)
         errors = (deletion.exception() for deletion in self._deletions)
         return [error for error in errors if error is not None]

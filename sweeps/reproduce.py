@@ -150,7 +150,7 @@ def segments(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
     steps = row["lineage"]
     begins = [step["from_epoch"] if step else None for step in steps]
     ends = [*begins[1:], row["epoch"]]
-    if not begins or None in begins or [0, *ends] != sorted({0, *ends}):
+    if None in begins or begins[:1] != [0] or [0, *ends] != sorted({0, *ends}):
         raise InputError(
             f"the lineage of TRIAL must go from epoch 0 to {row['epoch']}, got {begins}; copy RUN "
             "again"

@@ -65,13 +65,13 @@ def examine_run(run: Path, address: str | None = None) -> list[Finding]:
 
 
 def _first_configs(trials: list[dict[str, Any]]) -> list[str]:
-    """Return with what each trial began, its seed aside."""
-    texts = []
-    for trial in trials:
-        lineage = trial["lineage"]
-        config = read_json(lineage[0]["config"] if lineage else trial["config"], "config")
-        texts.append(json.dumps({**config, "seed": None}, sort_keys=True))
-    return texts
+    """Return with what each trial began that copied no other, its seed aside.
+
+    The past of one that did is its donor's.
+    """
+    drawn = [trial["config"] for trial in trials if not trial["num_exploits"]]
+    configs = [read_json(config, f"config in {TRIALS_FILE}") for config in drawn]
+    return [json.dumps({**config, "seed": None}, sort_keys=True) for config in configs]
 
 
 def _examine_checkpoints(

@@ -103,6 +103,18 @@ def check_open_files(limit: int) -> Finding:
     return Finding("ok", "open files", f"at most {limit}")
 
 
+def check_authentication(mode: str | None) -> Finding:
+    """Check that a cluster started here asks for its token.
+
+    Args:
+        mode: RAY_AUTH_MODE in the environment; None: Ray's default, which is on.
+    """
+    if mode is not None and mode.lower() != "token":
+        step = "unset RAY_AUTH_MODE: who reaches its ports runs code as you"
+        return Finding("warning", "authentication", f"RAY_AUTH_MODE={mode}", step)
+    return Finding("ok", "authentication", "Ray asks for its token")
+
+
 def check_versions(nodes: list[NodeReport], own: Mapping[str, str | None]) -> list[Finding]:
     """Hold every node's versions against the driver's: weights and pickles travel between them."""
     findings = []

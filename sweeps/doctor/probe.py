@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sweeps.doctor.finding import Finding
 from sweeps.doctor.machine import (
+    check_authentication,
     check_open_files,
     check_ports,
     check_shared_memory,
@@ -50,7 +51,7 @@ def disk_free_bytes(path: Path) -> int:
 
 
 def examine_machine(data_bytes: int) -> list[Finding]:
-    """Look at ports, shared memory, the temporary folder and the limit of open files.
+    """Look at ports, shared memory, the temporary folder, open files and Ray's authentication.
 
     Args:
         data_bytes: that every node's workers share.
@@ -62,6 +63,7 @@ def examine_machine(data_bytes: int) -> list[Finding]:
         check_shared_memory(shm_free_bytes(), data_bytes),
         check_ports(_num_ephemeral(), _can_listen(host), host),
         check_temporary_folder(tempfile.gettempdir()),
+        check_authentication(os.environ.get("RAY_AUTH_MODE")),
         check_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
     ]
 

@@ -247,5 +247,22 @@ def test_a_donors_checkpoint_stays_for_the_trial_that_goes_on_from_it(tmp_path):
     keeper.adopt(
         str(tmp_path), {"a": "a/epoch_0002-1"}, needed=[f"{tmp_path}/a/epoch_0001-1"], ended=[]
     )
-    keeper.close()
     assert keeper.knows("a/epoch_0001-1")
+    keeper.close()
+
+
+def test_after_all_trials_have_ended_only_what_they_ended_with_is_left(storage):
+    storage.add("a/1")
+    storage.add("a/2", previous="a/1")
+    storage.add("b/2", "a/1", previous="a/1")
+    for trial_id in "ab":
+        storage.keeper.end(trial_id)
+    assert storage.left() == {"a/2", "b/2"}
+
+
+def test_what_an_interrupted_trial_would_go_on_from_is_left(storage):
+    storage.add("a/1")
+    storage.add("a/2", previous="a/1")
+    storage.add("b/1")
+    storage.keeper.end("b")
+    assert storage.left() == {"a/1", "a/2", "b/1"}

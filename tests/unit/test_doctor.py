@@ -36,8 +36,8 @@ def test_before_a_sweep_that_fits(capsys, tmp_path):
     )
     assert code == 0
     assert {line[9:].partition(":")[0] for line in lines} == {
-        "gangs", "shared memory", "ports", "temporary folder", "open files", "price", "plan",
-        "storage", "disk",
+        "gangs", "shared memory", "ports", "temporary folder", "open files", "authentication",
+        "price", "plan", "storage", "disk",
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
@@ -71,6 +71,14 @@ def test_a_run_that_went_well(capsys, tmp_path):
     code, lines, _ = call(capsys, str(write_run(tmp_path / "run", trials)))
     assert code == 0
     assert {line.split()[0] for line in lines} == {"ok"}
+
+
+def test_a_trial_that_copied_another_is_no_duplicate(capsys, tmp_path):
+    trials = [fake_trial("a", config={"width": 8}), fake_trial("b", num_exploits=1)]
+    trials[1]["lineage"] = [*trials[0]["lineage"], *trials[1]["lineage"]]
+    code, lines, _ = call(capsys, str(write_run(tmp_path / "run", trials)))
+    assert code == 0
+    assert found(lines, "duplicates") == ["ok       duplicates: none in 1 configs"]
 
 
 def test_a_run_that_went_wrong(capsys, tmp_path):

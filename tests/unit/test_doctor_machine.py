@@ -6,6 +6,7 @@ from sweeps.doctor.machine import (
     MAX_SOCKET_PATH_BYTES,
     SESSION_PATH_BYTES,
     NodeReport,
+    check_authentication,
     check_clocks,
     check_disk,
     check_open_files,
@@ -56,6 +57,13 @@ def test_a_long_temporary_folder_cuts_rays_sockets_off():
     finding = check_temporary_folder(longest + "x")
     assert finding.level == "fault"
     assert "set TMPDIR" in finding.next_step
+
+
+@pytest.mark.parametrize(
+    ("mode", "level"), [(None, "ok"), ("token", "ok"), ("TOKEN", "ok"), ("disabled", "warning")]
+)
+def test_authentication_that_was_turned_off(mode, level):
+    assert check_authentication(mode).level == level
 
 
 def test_few_open_files():

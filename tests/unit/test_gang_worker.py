@@ -6,6 +6,7 @@ import pytest
 import torch
 from sample_data import random_data
 
+from trainables.checkpoint_store import previous_checkpoint, read_checkpoint
 from trainables.errors import TrainingError
 from trainables.gang import GangSettings, Worker, failure_reason, worker_environment
 from trainables.orders import Done, Failed, Save, Start, TrainEpoch
@@ -41,6 +42,37 @@ def test_a_lost_checkpoint_is_the_trials_failure(worker, tmp_path):
     failed = worker.carry_out(Start(CONFIG, str(tmp_path / "gone")))
     assert isinstance(failed, Failed)
     assert "must be a whole checkpoint" in failed.reason
+
+
+def test_a_damaged_checkpoint_is_called_so_and_the_one_before_is_exact(worker, tmp_path):
+    """From the one before, the epoch comes out as it did: bit for bit."""
+    first, second = (str(tmp_path / "a" / f"epoch_000{n}-1") for n in (1, 2))
+    worker.carry_out(Start(CONFIG))
+    worker.carry_out(TrainEpoch(first))
+    worker.carry_out(TrainEpoch(second))
+    assert (previous_checkpoint(second), previous_checkpoint(first)) == (first, None)
+    loaded = read_checkpoint(second, torch.device("cpu"))["model"]
+    whole = {name: tensor.clone() for name, tensor in loaded.items()}  # not of the file any more
+    state = tmp_path / "a" / "epoch_0002-1" / "state.pt"
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    failed = worker.carry_out(Start(CONFIG, second))
+    assert isinstance(failed, Failed)
+    assert failed.is_bad_checkpoint
+    assert "differs from its checksum" in failed.reason
+    worker.carry_out(Start(CONFIG, previous_checkpoint(second)))
+    again = str(tmp_path / "a" / "epoch_0002-2")
+    worker.carry_out(TrainEpoch(again))
+    weights = read_checkpoint(again, torch.device("cpu"))["model"]
+    assert all(torch.equal(weights[name], whole[name]) for name in whole)
+    assert previous_checkpoint(again) == first
+
+
+def test_a_trials_own_failure_is_no_bad_checkpoint(worker):
+    failed = worker.carry_out(Start({**CONFIG, "width": 0}))
+    assert isinstance(failed, Failed)
+    assert not failed.is_bad_checkpoint
 
 
 def test_a_real_out_of_memory_is_called_so():

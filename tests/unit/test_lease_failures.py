@@ -60,6 +60,27 @@ def test_one_failing_rank_is_enough(rank):
     run(scenario())
 
 
+@pytest.mark.parametrize(("others_is_bad", "is_bad"), [(None, True), (True, True), (False, False)])
+def test_a_bad_checkpoint_is_the_only_fault_or_none(others_is_bad, is_bad):
+    """What another rank failed of is the trial's own failure; no earlier checkpoint mends it."""
+
+    async def scenario():
+        async def carry_out(rank: int, order: Order) -> Outcome:
+            if rank == 0:
+                return Failed("damaged", "traceback", is_bad_checkpoint=True)
+            if others_is_bad is None:
+                return await obey(rank, order)
+            return Failed("also", "traceback", is_bad_checkpoint=others_is_bad)
+
+        desk = LeaseDesk([2])
+        FakeGang(desk, carry_out).start()
+        ticket = await desk.lease("a")
+        failure = await desk.order(ticket, Start({}, "a/epoch_0001-1"))
+        assert failure == TrialFailure("damaged", "traceback", is_bad)
+
+    run(scenario())
+
+
 def test_a_rank_that_fails_late_still_counts_within_the_grace():
     async def scenario():
         async def carry_out(rank: int, order: Order) -> Outcome:
