@@ -155,8 +155,9 @@ class RayStopping:
             return
         self._log.append(["end", trial_id])
         trial.status = Trial.TERMINATED
-        is_known = self._dropped.pop(trial_id, self) is not self
-        if isinstance(self._inner, _HyperBand) and not is_known:
+        was_dropped = trial_id in self._dropped
+        self._dropped.pop(trial_id, None)
+        if isinstance(self._inner, _HyperBand) and not was_dropped:
             for bracket in self._inner.brackets():
                 bracket.is_being_processed = False
             self._inner.on_trial_remove(self, trial)

@@ -40,6 +40,11 @@ def prepare(**flags):
     return SimpleNamespace(plan=plan, search=search, trials=trials, architectures=architectures)
 
 
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch):
+    monkeypatch.setattr("sweeps.searchers.choose.POOL_SIZE", 100)
+
+
 @pytest.fixture
 def recorder(tmp_path):
     recorder = make_recorder(RunFolder(tmp_path / "run", overwrite=False))
