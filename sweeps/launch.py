@@ -251,6 +251,8 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
     plan, data, gangs = sweep.plan, sweep.data, sweep.plan.gangs
     num_refused = sum(trial.refusal is not None for trial in sweep.trials)
     refused = f", {num_refused} refused (latency)" if num_refused else ""
+    search = sweep.search
+    chosen = f", {search.words}; the forecast is of stand-ins" if search is not None else ""
     unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
     sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
     for line in (
@@ -258,7 +260,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"space      {', '.join(plan.space) or 'nothing varies'}",
         *([f"           {plan.note}"] if plan.note else []),
         f"trials     {len(sweep.trials)} x {plan.num_epochs} epochs, {plan.spec.scheduler}"
-        f"{refused}{'' if sweep.search is None else f', {sweep.search.words}'}",
+        f"{refused}{chosen}",
         f"gangs      {gangs.num_gangs} x {gangs.workers_per_gang} workers ({unit}, "
         f"{gangs.threads_per_worker} threads each)",
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",

@@ -10,8 +10,9 @@ again. What is mended on the way:
   trial's best, HyperBand would sort by it at random;
 - ASHA enters a report that jumped over a rung in the highest one, and later ones in no lower rung;
 - the median rule counts the last report of a trial once, and not again when it ends;
-- a bracket of HyperBand is full once it was given its trials: Ray counts those that live, so that
-  where trials come one by one the first bracket, which stops none, takes them all;
+- a bracket of HyperBand is full once it was given its trials, and waits for them: Ray counts those
+  that live, and halves whoever is there, so that where trials come one by one the first bracket,
+  which stops none, takes them all;
 - HyperBand looks at a bracket again whenever a trial of it has ended: Ray's does so only up to the
   first halving, and after it the others would wait for ever.
 """
@@ -154,19 +155,20 @@ class RayStopping:
             return
         self._log.append(["end", trial_id])
         trial.status = Trial.TERMINATED
-        is_known = self._dropped.pop(trial_id, self) is not self
-        if isinstance(self._inner, HyperBandScheduler) and not is_known:
-            for bracket in itertools.chain(*self._inner._hyperbands):
-                if bracket is not None:
-                    bracket.is_being_processed = False
+        was_dropped = trial_id in self._dropped
+        self._dropped.pop(trial_id, None)
+        if isinstance(self._inner, _HyperBand) and not was_dropped:
+            for bracket in self._inner.brackets():
+                bracket.is_being_processed = False
             self._inner.on_trial_remove(self, trial)
 
     def choose_next(self, paused: Collection[str], num_pending: int) -> Resume | Drop | None:
         """See `Scheduler`."""
+        self._wait_for_more(num_pending > 0)
         dropped = next((trial_id for trial_id in paused if trial_id in self._dropped), None)
         if dropped is not None:
             return Drop(dropped)
-        if not isinstance(self._inner, HyperBandScheduler):
+        if not isinstance(self._inner, _HyperBand):
             # First in, first out: those that have not begun, then whoever was added first.
             first = next((trial_id for trial_id in self._trials if trial_id in paused), None)
             return Resume(first) if first is not None and not num_pending else None
@@ -175,6 +177,17 @@ class RayStopping:
             return None
         self._resume(chosen.trial_id)
         return Resume(chosen.trial_id)
+
+    def _wait_for_more(self, is_waiting: bool) -> None:
+        """Note whether there are trials to come; if not, brackets go on with those they have."""
+        inner = self._inner
+        if not isinstance(inner, _HyperBand) or inner.is_waiting == is_waiting:
+            return
+        self._log.append(["wait", None, is_waiting])
+        inner.is_waiting = is_waiting
+        for bracket in inner.brackets() if not is_waiting else ():
+            if bracket.current_trials() and bracket.cur_iter_done():
+                inner._process_bracket(self, bracket)
 
     def _resume(self, trial_id: str) -> None:
         self._log.append(["resume", trial_id])
@@ -194,6 +207,8 @@ class RayStopping:
                 self._hear(trial_id, *report)
             elif kind == "resume":
                 self._resume(trial_id)
+            elif kind == "wait":
+                self._wait_for_more(*report)
             else:
                 self._end(trial_id)
 
@@ -214,12 +229,25 @@ class RayStopping:
 
 
 class _HyperBand(HyperBandScheduler):  # type: ignore[misc]  # Ray's classes are untyped
-    """HyperBand with brackets that are full for good."""
+    """HyperBand with brackets that wait until they are full, and are so for good.
+
+    Attributes:
+        is_waiting: there are trials to come.
+    """
+
+    is_waiting = True
+
+    def brackets(self) -> list[_Bracket]:
+        """Return all brackets, of all iterations."""
+        return [bracket for bracket in itertools.chain(*self._hyperbands) if bracket is not None]
 
     def _create_bracket(self, s: int) -> _Bracket:
         bracket = super()._create_bracket(s)
-        size = bracket._n0
+        size, have_all_reported = bracket._n0, bracket.cur_iter_done
         bracket.filled = lambda: len(bracket._all_trials) >= size
+        bracket.cur_iter_done = lambda: (
+            (bracket.filled() or not self.is_waiting) and have_all_reported()
+        )
         return bracket
 
 

@@ -46,6 +46,11 @@ def prepare(**flags):
     )
 
 
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch):
+    monkeypatch.setattr("sweeps.searchers.choose.POOL_SIZE", 100)
+
+
 @pytest.fixture
 def recorder(tmp_path):
     recorder = make_recorder(RunFolder(tmp_path / "run", overwrite=False))

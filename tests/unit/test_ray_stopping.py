@@ -97,6 +97,16 @@ def test_hyperband_fills_its_brackets_where_trials_come_one_by_one():
     assert [trial.trial_id for trial in second._all_trials] == ["t2", "t3", "t4"]
 
 
+def test_hyperband_waits_until_a_bracket_is_full_or_nothing_is_to_come():
+    scheduler = make("hyperband", 4, max_epochs=3)  # two of the second bracket's three
+    assert hear(scheduler, 2, 1, 0.5) is Decision.PAUSE
+    assert hear(scheduler, 3, 1, 0.6) is Decision.PAUSE
+    assert scheduler.choose_next(["t2", "t3"], num_pending=1) is None
+    assert scheduler.choose_next(["t2", "t3"], num_pending=0) == Drop("t2")
+    scheduler.on_complete("t2")
+    assert scheduler.choose_next(["t3"], num_pending=0).trial_id == "t3"
+
+
 def test_hyperband_is_rays_where_all_trials_are_there_at_the_start():
     scheduler = make("hyperband", 20, max_epochs=9)
     rays = HyperBandScheduler("epoch", "score", "max", max_t=9)
@@ -110,7 +120,7 @@ def test_hyperband_is_rays_where_all_trials_are_there_at_the_start():
 
 
 def test_hyperband_goes_on_when_the_last_that_is_waited_for_fails_after_a_halving():
-    scheduler = make("hyperband", 14, max_epochs=9)
+    scheduler = make("hyperband", 17, max_epochs=9)
     bracket = scheduler._inner._hyperbands[0][2]
     for place, trial in enumerate(list(bracket.current_trials())):
         scheduler.on_report(Report(trial.trial_id, 1, {"score": place / 10}))

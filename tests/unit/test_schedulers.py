@@ -234,6 +234,35 @@ def test_pb2_chooses_what_has_bounds_and_the_rest_is_explored():
     assert inside["crop_padding_px"] in plan.mutable["crop_padding_px"].values
 
 
+class Member:
+    """A trial, as far as PB2 looks at it."""
+
+    def __init__(self, number, config):
+        self.trial_id, self.config, self.evaluated_params = f"member {number}", config, {}
+
+    def __str__(self):
+        return self.trial_id
+
+
+def test_pb2_chooses_new_values_from_what_members_gained():
+    np.random.seed(0)  # noqa: NPY002  # PB2 draws from the global generator
+    plan = make_plan(scheduler="pb2", mutate=("learning_rate", "momentum"))
+    scheduler = make_scheduler(plan, known, ignore)
+    members = [Member(number, plan.sampler.draw(number).to_dict()) for number in range(4)]
+    for epoch in range(1, 5):
+        for number, member in enumerate(members):
+            state = SimpleNamespace()
+            result = {"epoch": epoch, "val_accuracy": 0.1 * epoch * (number + 1)}
+            scheduler._save_trial_state(state, epoch, result, member)
+    donor = members[-1].config
+    for member in members[:2]:
+        config, _ = scheduler._get_new_config(member, members[-1])
+        changed = {name for name in config if config[name] != donor[name]}
+        assert changed == {"learning_rate", "momentum"}
+        assert 0.01 <= config["learning_rate"] <= 0.5
+        assert 0.8 <= config["momentum"] <= 0.98
+
+
 def test_pb2_leaves_out_what_depends_on_an_optimizer_that_varies():
     plan = make_plan(scheduler="pb2", space=("optimizer",))
     bounds = make_scheduler(plan, known, ignore)._hyperparam_bounds

@@ -3,8 +3,15 @@
 import pytest
 from sample_sweep import make_plan
 
-from sweeps.searchers.choose import POOL_SIZE, make_search
+from sweeps.searchers.choose import make_search
 from trainables.errors import InputError
+
+POOL_SIZE = 100
+
+
+@pytest.fixture(autouse=True)
+def small_pool(monkeypatch):
+    monkeypatch.setattr("sweeps.searchers.choose.POOL_SIZE", POOL_SIZE)
 
 
 def known(config):
@@ -78,7 +85,7 @@ def test_a_grid_is_the_whole_pool():
     "unknown", [lambda config: {}, lambda config: {"latency_ms": float("nan")}]
 )
 def test_what_has_no_known_figure_is_no_candidate(unknown):
-    with pytest.raises(InputError, match="with latency_ms known, got none among 1000"):
+    with pytest.raises(InputError, match="with latency_ms known, got none among 100;"):
         search(known=unknown, scheduler="mo_asha")
 
 

@@ -28,7 +28,7 @@ def known_latency(pool, learnt, seed):
     return KnownLatencySearcher(
         pool,
         learnt,
-        KnownLatencyOptions(max_epochs=MAX_EPOCHS, seed=seed, forest=ForestOptions(num_trees=8)),
+        KnownLatencyOptions(max_epochs=MAX_EPOCHS, seed=seed, forest=ForestOptions(num_trees=4)),
     )
 
 
