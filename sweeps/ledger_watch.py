@@ -32,7 +32,6 @@ class LedgerWatch:
     Attributes:
         standing: as it was last seen; None before the desk is up.
         spent: why the budget ended the search; None if it did not.
-        tell: shows the user a line.
 
     Args:
         desk: handle of the lease desk.
