@@ -38,10 +38,12 @@ from sweeps.finalists import (
 from sweeps.gangs import hold_gangs
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
+from sweeps.node_types import choose_nodes, read_nodes_to_come
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.progress import Progress
 from sweeps.quiet import quiet
 from sweeps.recorder import Pricing, SweepRecorder, TrialRecord
+from sweeps.resources import Node
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.schedulers.choose import make_scheduler
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
@@ -91,8 +93,8 @@ def launch(spec: SweepSpec) -> int:
     )
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
-        nodes = cluster_nodes() if cluster else [local_node()]
         console = Console()
+        nodes = _nodes(spec, console) if cluster else [local_node()]
         sweep = prepare_sweep(spec, nodes, folder, console, started_s)
         if spec.dry_run:
             _say_plan(console, sweep)
@@ -117,6 +119,21 @@ def launch(spec: SweepSpec) -> int:
     # In a process of its own: analysis stands without Ray and Torch, and here that is proven.
     report = subprocess.run([sys.executable, "-m", "analysis.report", str(folder.path)])
     return EXIT_INTERRUPTED if stop.is_set() else report.returncode
+
+
+def _nodes(spec: SweepSpec, console: Console) -> list[Node]:
+    """Return the cluster's nodes that the sweep is planned on; some may not be up yet."""
+    present = cluster_nodes()
+    nodes = choose_nodes(
+        present,
+        read_nodes_to_come(spec.cluster_file, present),
+        gangs=spec.gangs,
+        workers_per_gang=spec.workers_per_trial,
+        gpus_per_worker=spec.gpus_per_worker,
+    )
+    if len(nodes) > len(present):
+        console.print(f"nodes      {len(present)} up, {len(nodes) - len(present)} to come")
+    return nodes
 
 
 def _recorder(sweep: PreparedSweep) -> SweepRecorder:

@@ -162,6 +162,9 @@ class SweepSpec:
     """GPUs of one worker: 0 trains on the CPU."""
     address: str | None = None
     """Address of a running Ray cluster (or auto); None starts Ray on this machine."""
+    cluster_file: str | None = None
+    """File that the cluster was started with by `ray up`: --gangs may ask for nodes that its
+    autoscaler has yet to bring up; None: that which `ray up` left on this machine."""
 
     out: str | None = None
     """Run folder; None: runs/NAME-DATE-TIME."""
@@ -196,6 +199,11 @@ class SweepSpec:
             raise InputError(
                 f"--storage must be a folder or URI without a query, got {self.storage}; set "
                 "endpoints in the environment (AWS_ENDPOINT_URL)"
+            )
+        if self.cluster_file is not None and self.address is None:
+            raise InputError(
+                f"--cluster-file must be left out without --address, got {self.cluster_file}; add "
+                "--address auto"
             )
         self._check_scheduler()
         self._check_compression()
