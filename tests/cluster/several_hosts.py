@@ -18,7 +18,7 @@ NAMES: Final = ("head", "worker-1", "worker-2", "worker-3")
 CONFIG: Final = Path("/mnt/cluster.yaml")
 RUN: Final = SHARED / "runs/two_hosts"
 FLAGS: Final = (
-    "--address auto --dataset digits --trials 4 --epochs 24 --perturbation-epochs 6 --models "
+    "--address auto --dataset digits --trials 4 --epochs 16 --perturbation-epochs 4 --models "
     f"resnet8 --widths 8 --gangs 1 --workers-per-trial 2 --finalists 0 --out {RUN}"
 )
 
@@ -68,7 +68,7 @@ def _bring_up(hosts: list[Host], course: Course) -> None:
     since_s = time.monotonic()
     run_logged("ray", "up", "--yes", str(CONFIG))
     up_s = time.monotonic() - since_s
-    nodes = _await_nodes(hosts[0], len(hosts), timeout_s=300)
+    nodes = _await_nodes(hosts[0], len(hosts), timeout_s=600)
     all_s = time.monotonic() - since_s
     course.say(f"ray up took {up_s:.1f} s, and all {len(nodes)} nodes {all_s:.1f} s")
     run_logged("ray", "up", "--yes", "--no-restart", str(CONFIG))
@@ -82,7 +82,7 @@ def _train(hosts: list[Host], course: Course) -> None:
     since_s = time.monotonic()
     submit = ["ray", "submit", str(CONFIG), "sweeps/pbt_cifar.py", "--", *FLAGS.split()]
     sweep = Sweep(submit, RUN)
-    sweep.wait_for("the first epochs", lambda: len(sweep.epochs()) >= 4, timeout_s=300)
+    sweep.wait_for("the first epochs", lambda: len(sweep.epochs()) >= 4, timeout_s=600)
     (gang,) = sweep.gangs()
     used = gang["hosts"]
     if len(set(used)) != 2:
@@ -94,7 +94,7 @@ def _train(hosts: list[Host], course: Course) -> None:
     cut_s = time.monotonic()
     course.say(f"the link of {lost.name} is cut after {len(sweep.epochs())} epochs")
     sweep.wait_for(
-        "training on the rest", lambda: sweep.epochs()[-1]["generation"] > 1, timeout_s=300
+        "training on the rest", lambda: sweep.epochs()[-1]["generation"] > 1, timeout_s=600
     )
     course.say(f"training went on {time.monotonic() - cut_s:.1f} s after the cut")
     sweep.wait_for("word of it", lambda: sweep.gangs()[0]["generation"] > 1, timeout_s=60)
@@ -102,7 +102,7 @@ def _train(hosts: list[Host], course: Course) -> None:
         raise ClusterTestError(f"the gang must have left {lost.name}, got {sweep.gangs()}")
     lost.heal()
     healed_s = time.monotonic()
-    _await_nodes(hosts[0], len(hosts), timeout_s=300)
+    _await_nodes(hosts[0], len(hosts), timeout_s=600)
     course.say(f"{lost.name} was back {time.monotonic() - healed_s:.1f} s after its link")
     sweep.wait(timeout_s=600)
     course.say(f"all trials are done, {time.monotonic() - since_s:.1f} s after the submit")
