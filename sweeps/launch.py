@@ -124,9 +124,11 @@ def launch(spec: SweepSpec) -> int:
 def _nodes(spec: SweepSpec, console: Console) -> list[Node]:
     """Return the cluster's nodes that the sweep is planned on; some may not be up yet."""
     present = cluster_nodes()
+    # What ray up left on this machine is of the cluster that `auto` finds, and of no other.
+    is_known = spec.cluster_file is not None or spec.address == "auto"
     nodes = choose_nodes(
         present,
-        read_nodes_to_come(spec.cluster_file, present),
+        read_nodes_to_come(spec.cluster_file, present) if is_known else [],
         gangs=spec.gangs,
         workers_per_gang=spec.workers_per_trial,
         gpus_per_worker=spec.gpus_per_worker,

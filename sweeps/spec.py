@@ -164,7 +164,7 @@ class SweepSpec:
     """Address of a running Ray cluster (or auto); None starts Ray on this machine."""
     cluster_file: str | None = None
     """File that the cluster was started with by `ray up`: --gangs may ask for nodes that its
-    autoscaler has yet to bring up; None: that which `ray up` left on this machine."""
+    autoscaler has yet to bring up; None: with auto, that which `ray up` left on this machine."""
 
     out: str | None = None
     """Run folder; None: runs/NAME-DATE-TIME."""
