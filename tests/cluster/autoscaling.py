@@ -32,7 +32,8 @@ TYPES: Final[dict[str, dict[str, Any]]] = {
 }
 FLAGS: Final = (
     f"--address auto --cluster-file {CONFIG} --dataset digits --trials 4 --epochs 30 "
-    f"--models resnet8 --widths 8 --workers-per-trial 1 --finalists 0 --out {RUN}"
+    f"--models resnet8 --widths 8 --workers-per-trial 1 --finalists 0 "
+    f"--objectives val_accuracy:max gang_seconds:min --out {RUN}"
 )
 
 

@@ -19,7 +19,8 @@ CONFIG: Final = Path("/mnt/cluster.yaml")
 RUN: Final = SHARED / "runs/two_hosts"
 FLAGS: Final = (
     "--address auto --dataset digits --trials 4 --epochs 16 --perturbation-epochs 4 --models "
-    f"resnet8 --widths 8 --gangs 1 --workers-per-trial 2 --finalists 0 --out {RUN}"
+    f"resnet8 --widths 8 --gangs 1 --workers-per-trial 2 --finalists 0 "
+    f"--objectives val_accuracy:max gang_seconds:min --out {RUN}"
 )
 
 # Run on the head; prints the nodes that are alive once there are as many as there should be.
