@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import ray
 
+from sweeps.node_types import accelerator_of
 from sweeps.quiet import quiet
 from sweeps.resources import GangPlan, Node
 from trainables.errors import InputError
@@ -171,16 +172,9 @@ def cluster_nodes() -> list[Node]:
         Node(
             n["Resources"].get("CPU", 0.0),
             n["Resources"].get("GPU", 0.0),
-            _accelerator(n["Resources"]),
+            accelerator_of(n["Resources"]),
         )
         for n in ray.nodes()
         if n["Alive"]
     )
     return [node for node in nodes if node.num_cpus > 0]
-
-
-def _accelerator(resources: Mapping[str, float]) -> str | None:
-    """Return the type of a node's accelerators, which Ray keeps as the name of a resource."""
-    prefix = "accelerator_type:"
-    names = [name.removeprefix(prefix) for name in resources if name.startswith(prefix)]
-    return names[0] if names else None

@@ -28,11 +28,13 @@ from sweeps.held_sweep import HeldSweep
 from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
+from sweeps.node_types import choose_nodes, read_nodes_to_come
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.processes import describe_driver
 from sweeps.progress import Progress
 from sweeps.quiet import quiet, say_on
 from sweeps.recorder import SweepRecorder
+from sweeps.resources import Node
 from sweeps.resumption import parse_sweep, read_resumption
 from sweeps.run_folder import RunFolder, default_run_path
 from sweeps.search import search
@@ -85,8 +87,8 @@ def launch(spec: SweepSpec) -> int:
     )
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
-        nodes = cluster_nodes() if cluster else [local_node()]
         console = Console()
+        nodes = _nodes(spec, console) if cluster else [local_node()]
         sweep = prepare_sweep(spec, nodes, folder, console, started_s, resumption)
         if spec.dry_run:
             _say_plan(console, sweep)
@@ -125,6 +127,23 @@ def launch(spec: SweepSpec) -> int:
     again = shlex.join(["python", sys.argv[0], "--resume", str(folder.path)])
     print(f"interrupted; go on with:\n{again}")
     return EXIT_INTERRUPTED
+
+
+def _nodes(spec: SweepSpec, console: Console) -> list[Node]:
+    """Return the cluster's nodes that the sweep is planned on; some may not be up yet."""
+    present = cluster_nodes()
+    # What ray up left on this machine is of the cluster that `auto` finds, and of no other.
+    is_known = spec.cluster_file is not None or spec.address == "auto"
+    nodes = choose_nodes(
+        present,
+        read_nodes_to_come(spec.cluster_file, present) if is_known else [],
+        gangs=spec.gangs,
+        workers_per_gang=spec.workers_per_trial,
+        gpus_per_worker=spec.gpus_per_worker,
+    )
+    if len(nodes) > len(present):
+        console.print(f"nodes      {len(present)} up, {len(nodes) - len(present)} to come")
+    return nodes
 
 
 def _recorder(sweep: PreparedSweep, journal: Journal) -> SweepRecorder:

@@ -164,6 +164,7 @@ class LedgerWatch:
             self._folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, self._rows())
         content = {
             "written_unix_s": time.time(),
+            "have_ended": self._stopping.is_set(),
             "usd_per_gang_hour": self._spending.usd_per_gang_hour,
             "gangs": [dataclasses.asdict(gang) for gang in self._gangs.values()],
             **self._links,

@@ -173,6 +173,9 @@ class SweepSpec:
     """GPUs of one worker: 0 trains on the CPU."""
     address: str | None = None
     """Address of a running Ray cluster (or auto); None starts Ray on this machine."""
+    cluster_file: str | None = None
+    """File that the cluster was started with by `ray up`: --gangs may ask for nodes that its
+    autoscaler has yet to bring up; None: with auto, that which `ray up` left on this machine."""
 
     out: str | None = None
     """Run folder; None: runs/NAME-DATE-TIME."""
@@ -214,6 +217,11 @@ class SweepSpec:
         for name in ("models", "widths", "objectives", "space"):
             require(name, getattr(self, name), "at least one value", len)
         self._check_storage()
+        if self.cluster_file is not None and self.address is None:
+            raise InputError(
+                f"--cluster-file must be left out without --address, got {self.cluster_file}; add "
+                "--address auto"
+            )
         self._check_scheduler()
         self._check_compression()
         self._check_objectives(self.objectives or ())

@@ -33,8 +33,8 @@ from trainables.cost import time_usd
 from trainables.errors import EXIT_BAD_INPUT, InputError
 from trainables.ledger import GangStanding
 
-SILENT_AFTER_S: Final = 30.0
-"""A sweep writes every 5 s; one that has not for so long is not running any more."""
+SILENT_AFTER_S: Final = 60.0
+"""A sweep writes every 5 s while its gangs are held; one that has not for so long is suspect."""
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def print_status(run: Path, console: Console, now_unix_s: float) -> None:
     }
     lines = [_headline(sweep, now, now_unix_s), _trials_line(sweep, trials)]
     _print(console, *lines)
-    is_over = sweep["status"] != "running"
+    is_over = sweep["status"] != "running" or now.get("have_ended", False)
     # What was written some seconds ago has gone on since.
     later_s = 0.0 if is_over else now_unix_s - now.get("written_unix_s", now_unix_s)
     gangs = [_gang(row, later_s) for row in now.get("gangs", [])]
@@ -97,14 +97,16 @@ def _headline(sweep: Mapping[str, Any], now: Mapping[str, Any], now_unix_s: floa
     if sweep["status"] != "running":
         seconds = sweep["ended_unix_s"] - sweep["started_unix_s"]
         return f"{name}: {sweep['status']} after {clock_words(seconds)}"
-    written_unix_s = now.get("written_unix_s", sweep["started_unix_s"])
-    silent_s = now_unix_s - written_unix_s
+    running = f"{name}: running for {clock_words(now_unix_s - sweep['started_unix_s'])}"
+    if now.get("have_ended", False):
+        return f"{running}, its gangs have ended and what is left is to be measured"
+    silent_s = now_unix_s - now.get("written_unix_s", sweep["started_unix_s"])
     if silent_s > SILENT_AFTER_S:
         return (
-            f"{name}: nothing was written for {clock_words(silent_s)}, so it was killed, or its "
-            "machine is gone"
+            f"{name}: nothing was written for {clock_words(silent_s)}: it was killed, or its "
+            "machine is gone or very busy"
         )
-    return f"{name}: running for {clock_words(now_unix_s - sweep['started_unix_s'])}"
+    return running
 
 
 def _trials_line(sweep: Mapping[str, Any], trials: pa.Table) -> str:
@@ -149,7 +151,9 @@ def _print(console: Console, *lines: str) -> None:
 
 def _read_json(run: Path, name: str) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads((run / name).read_text())
+        content = json.loads((run / name).read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"{name} is no JSON object")
     except (OSError, ValueError) as error:
         raise InputError(
             f"RUN must be the folder of a sweep, got {run} ({error}); give the folder that holds "

@@ -33,6 +33,13 @@ PrintMotd no
 PidFile none
 """
 
+# An environment of one's own on top of the one that is there: installing changes no other's.
+_OVERLAY: Final = f"""\
+mkdir /run/upper /run/work
+mount -t overlay -o lowerdir={KEEP}/environment,upperdir=/run/upper,workdir=/run/work \\
+    own {sys.prefix}
+"""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -112,6 +119,11 @@ def _own_folders() -> str:
     return "\n".join(lines)
 
 
+def put_environment_on_top() -> None:
+    """Let this process and its children change their environment, and nobody else's."""
+    _run("bash", "-ec", _OVERLAY)
+
+
 def _start(host: Host) -> None:
     _run("ip", "netns", "add", host.name)
     peer = ["type", "veth", "peer", "name", "eth0", "netns", host.name]
@@ -120,13 +132,11 @@ def _start(host: Host) -> None:
     for device in ("lo", "eth0"):
         _run("ip", "-n", host.name, "link", "set", device, "up")
     _run("ip", "link", "set", host.name, "master", "bridge", "up")
-    # An environment of its own on top of the one that is there: installing changes no other's.
-    overlay = f"lowerdir={KEEP}/environment,upperdir=/run/upper,workdir=/run/work"
     script = f"""
 {_own_folders()}
 hostname {host.name}
-mkdir /run/upper /run/work /run/sshd
-mount -t overlay own -o {overlay} {sys.prefix}
+mkdir /run/sshd
+{_OVERLAY}
 exec $(command -v sshd) -D -f {KEYS}/sshd_config
 """
     own = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]

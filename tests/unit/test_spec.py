@@ -102,11 +102,16 @@ def test_a_flag_of_one_scheduler_needs_it(name):
     assert f"{flag} must be left out unless the scheduler is {scheduler}" in refusal(flag, text)
 
 
+def test_a_cluster_file_needs_a_cluster():
+    spec = parse("--address", "auto", "--cluster-file", "cluster.yaml")
+    assert (spec.address, spec.cluster_file) == ("auto", "cluster.yaml")
+    assert "--cluster-file must be left out without --address" in refusal("--cluster-file", "c")
+
+
 def test_all_fields_but_the_name_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
-    assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == {
-        "name", "own_space", "scheduler", "resume",
-    }  # fmt: skip
+    others = {"name", "own_space", "scheduler", "cluster_file", "resume"}
+    assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == others
     assert parse("--scheduler", "asha").scheduler == "asha"
     assert "--scheduler" in refusal("--scheduler", "bandit")
 

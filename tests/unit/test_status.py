@@ -79,6 +79,13 @@ def test_a_sweep_that_writes_no_more_is_said_to_be_gone(tmp_path):
     assert "running for" not in text
 
 
+def test_what_comes_after_the_gangs_is_told(tmp_path):
+    text = status(write(tmp_path, written_s=10.0, have_ended=True))
+    assert "running for 1:40, its gangs have ended" in text
+    assert "gang 0: last on worker-1, worker-2, generation 2" in text
+    assert "gangs held for 0:25 together" in text
+
+
 def test_before_the_gangs_are_asked_for_there_is_only_the_sweep(tmp_path):
     write(tmp_path)
     for name in ("gangs.json", "ledger.parquet", "trials.parquet"):
