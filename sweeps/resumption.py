@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from analysis.records import JOURNAL_FOLDER, SCHEMA_VERSION, SWEEP_FILE
 from sweeps.draw import DrawnTrial
+from sweeps.flags import parse_spec
 from sweeps.journal import read_journal
 from sweeps.past import Past, read_past
 from sweeps.plan import SweepPlan
 from sweeps.slo import Refusal
 from sweeps.space_table import describe_space
-from sweeps.spec import POPULATION, SweepSpec, parse_spec
+from sweeps.spec import POPULATION, SweepSpec
 from trainables.data.dataset import SplitData
 from trainables.errors import InputError
 from trainables.latency.figure import LatencyFigure

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
-import io
 import math
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -375,31 +372,3 @@ def _seconds(text: str) -> float:
             f"--time-limit must be a time > 0 in seconds or with s, m or h, got {text}; write 90m"
         )
     return seconds
-
-
-def parse_spec(default: SweepSpec, arguments: list[str] | None = None) -> SweepSpec:
-    """Read the command line into a spec.
-
-    Raises:
-        InputError: for an unknown flag or a value of the wrong type.
-        SystemExit: 0 after `--help`.
-    """
-    captured = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(captured):
-            return tyro.cli(SweepSpec, default=default, args=arguments, prog=sys.argv[0])
-    except SystemExit as error:
-        if error.code == 0:
-            raise
-        raise InputError(_one_line(captured.getvalue())) from None
-
-
-def _one_line(box: str) -> str:
-    """Return what tyro's error box says first, on one line; ours as we wrote it."""
-    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()][1:]
-    first = lines[: lines.index("")] if "" in lines else lines
-    text = re.sub(r"\s+", " ", " ".join(first)).rstrip(".")
-    ours = text.removeprefix("Error parsing SweepSpec: ")
-    if ours != text:
-        return ours
-    return f"flags must be those of --help, got: {text}; see --help"

@@ -18,7 +18,8 @@ import tyro
 from sweeps.doctor.after import examine_run
 from sweeps.doctor.before import examine_before
 from sweeps.doctor.finding import Finding, num_faults
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.flags import parse_spec
+from sweeps.spec import SweepSpec
 from trainables.errors import EXIT_BAD_INPUT, InputError
 
 EXIT_FAULTS = 1

@@ -15,10 +15,11 @@ from analysis import records
 from analysis.ledger import sum_ledger
 from analysis.load import load_run
 from sweeps.doctor.after import examine_run
+from sweeps.flags import parse_spec
 from sweeps.prices import read_prices
 from sweeps.reproduce import _read as read_trial
 from sweeps.reproduce import _recorded_gang
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.spec import SweepSpec
 from tests.fake_run import fake_trial, write_run
 from trainables.checkpoint import CheckpointError, from_bytes
 from trainables.errors import InputError

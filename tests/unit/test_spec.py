@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from sweeps.spec import SweepSpec, parse_spec
+from sweeps.flags import parse_spec
+from sweeps.spec import SweepSpec
 from trainables.errors import InputError
 
 DEFAULT = SweepSpec(name="pbt_cifar", scheduler="pbt")
