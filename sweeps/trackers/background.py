@@ -17,6 +17,8 @@ MAX_WAITING: Final = 4096
 MAX_FAILURES: Final = 5
 """In a row, after which a tracker is given up."""
 
+_MAX_CHARACTERS: Final = 200  # of an error in the warning
+
 LAST_WAIT_S: Final = 60.0
 """Seconds that the end of a sweep waits for a tracker."""
 
@@ -93,10 +95,10 @@ class BackgroundTracker:
                     tracker = make()
                 getattr(tracker, method)(*arguments)
                 num_failures = 0
-            except Exception as error:  # whatever it is, the sweep is not its concern
+            except Exception as error:  # whatever it is, the sweep goes on
                 num_failures += 1
                 line = " ".join(str(error).split()) or type(error).__name__
-                self._warn_once(f"{line[:200]}")
+                self._warn_once(line[:_MAX_CHARACTERS])
 
     def _warn_once(self, why: str) -> None:
         if not self._has_warned.is_set():

@@ -23,6 +23,7 @@ from sweeps.trackers.trial_words import final_figures, sweep_words, trial_words
 
 _STATUS: Final = {"failed": "FAILED", "interrupted": "KILLED", "stopped": "KILLED"}
 _MAX_TAG: Final = 5000  # characters; servers refuse longer ones
+_MAX_PARAM: Final = 500  # likewise
 _ARTIFACTS: Final = "report"
 
 
@@ -40,7 +41,7 @@ class MlflowTracker:
         self._parent_id = self._create(run.name, sweep_words(sweep, run))
         self._run_ids: dict[str, str] = {}
         self._first_configs: dict[str, Mapping[str, Any]] = {}
-        params = [Param(f"{name}", str(value)) for name, value in sweep["spec"].items()]
+        params = [Param(name, str(value)[:_MAX_PARAM]) for name, value in sweep["spec"].items()]
         self._client.log_batch(self._parent_id, params=params)
 
     def report(self, trial_id: str, config: Mapping[str, Any], row: Mapping[str, Any]) -> None:
@@ -103,7 +104,7 @@ class MlflowTracker:
         if trial_id not in self._run_ids:
             words = {MLFLOW_PARENT_RUN_ID: self._parent_id, "trial_id": trial_id}
             run_id = self._create(trial_id, words)
-            params = [Param(name, str(value)) for name, value in config.items()]
+            params = [Param(name, str(value)[:_MAX_PARAM]) for name, value in config.items()]
             self._client.log_batch(run_id, params=params)
             self._run_ids[trial_id] = run_id
             self._first_configs[trial_id] = config

@@ -26,7 +26,7 @@ CURVES: Final = (
 
 
 class Tracker(Protocol):
-    """Shows trials as they run. What it raises is the sweep's concern: see `background`."""
+    """Shows trials as they run; may raise what it likes where `BackgroundTracker` calls it."""
 
     def report(self, trial_id: str, config: Mapping[str, Any], row: Mapping[str, Any]) -> None:
         """Take an epoch's result.

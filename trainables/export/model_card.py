@@ -186,13 +186,13 @@ def _slo_words(slo: SloOutcome | None) -> str:
 
 def _data(facts: CardFacts) -> list[str]:
     told, spec = facts.sweep["dataset"], facts.sweep["spec"]
-    own_test = "" if not spec.get("limit_train") else f", training limited to {told['limit_train']}"
+    limit = "" if not spec.get("limit_train") else f", training limited to {told['limit_train']}"
     note = str(told["note"]).replace("<", "&lt;")  # or Markdown takes it for HTML
     return [
         f"- Data set: {told['name']} ({note})",
         f"- Fingerprint of inputs, labels and split: `{told['fingerprint']}`",
         f"- Split by seed {spec['seed']}: {len(facts.data.train)} training, {len(facts.data.val)} "
-        f"validation, {len(facts.data.test)} test samples{own_test}",
+        f"validation, {len(facts.data.test)} test samples{limit}",
         f"- Licence of the data: {licence_of(spec['dataset'], told['name'])}",
     ]
 
