@@ -116,10 +116,9 @@ def _check(file: IO[bytes], name: str) -> None:
         CheckpointError: if they differ, or it has none.
     """
     size = file.seek(0, os.SEEK_END)
-    start = max(0, size - len(_MARK) - _NUM_DIGITS)
-    file.seek(start)
+    file.seek(max(0, size - len(_MARK) - _NUM_DIGITS))
     mark, digits = file.read(len(_MARK)), file.read()
-    if mark != _MARK:
+    if mark != _MARK or len(digits) != _NUM_DIGITS:
         raise CheckpointError(
             f"{name} must be a whole checkpoint of format {FORMAT_VERSION}, got {size} bytes "
             "without its checksum: it was cut off, is something else or of an older version; go on "
@@ -127,7 +126,7 @@ def _check(file: IO[bytes], name: str) -> None:
         )
     file.seek(0)
     digest, left = hashlib.sha256(), size - _NUM_DIGITS
-    while left:
+    while left > 0:
         chunk = file.read(min(left, _CHUNK_BYTES))
         digest.update(chunk)
         left -= len(chunk)

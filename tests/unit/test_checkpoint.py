@@ -80,6 +80,12 @@ def test_a_flipped_bit_anywhere_is_found(data):
     assert checkpoint.from_bytes(whole, "state.pt")["epoch"] == 3
 
 
+@pytest.mark.parametrize("content", [b"", b"paretune sha256 ", b"paretune sha256 " + b"0" * 63])
+def test_a_mark_without_its_checksum_is_refused(content):
+    with pytest.raises(CheckpointError, match="without its checksum"):
+        checkpoint.from_bytes(content, "state.pt")
+
+
 def test_torch_itself_reads_what_is_written(tmp_path):
     checkpoint.save({"weight": torch.ones(3)}, tmp_path / "state.pt")
     assert torch.equal(torch.load(tmp_path / "state.pt")["weight"], torch.ones(3))
