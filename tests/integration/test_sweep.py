@@ -79,8 +79,8 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
         assert list((pbt_run / "tensorboard" / trial["trial_id"]).glob("events*"))
     assert (pbt_run / "report" / "front.csv").is_file()
     assert (pbt_run / "report" / "front.png").is_file()
-    # sweep.json, gangs.json, sweep.log, six tables, four of the report, two of the journal
-    assert num_files(pbt_run) == 15
+    # sweep.json, gangs.json, sweep.log, six tables, five of the report, two of the journal
+    assert num_files(pbt_run) == 16
     gangs = json.loads((pbt_run / "gangs.json").read_text())
     assert [len(gang["hosts"]) for gang in gangs["gangs"]] == [2]
     assert gangs["dashboard_url"].startswith("http://")
