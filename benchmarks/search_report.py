@@ -42,6 +42,22 @@ def say_table(name: str, methods: Methods) -> None:
         )
 
 
+def say_overview(tables: Mapping[str, Methods]) -> None:
+    """Print the medians of anytime, a row a method and a column a table; the best in bold."""
+    medians = {name: _medians(methods) for name, methods in tables.items()}
+    print(f"\n| anytime, median (n) | {' | '.join(tables)} |\n|---|{'---|' * len(tables)}")
+    for method in sorted({method for methods in tables.values() for method in methods}):
+        cells = []
+        for name, methods in tables.items():
+            if method not in methods:
+                cells.append("")
+                continue
+            text = f"{medians[name][method]:.4f}"
+            is_best = medians[name][method] == max(medians[name].values())
+            cells.append(f"{f'**{text}**' if is_best else text} ({len(methods[method])})")
+        print(f"| {method} | {' | '.join(cells)} |")
+
+
 def say_ranks(tables: Mapping[str, Methods]) -> None:
     """Print the mean ranks of the methods that were run on all tables."""
     everywhere = set.intersection(*[set(methods) for methods in tables.values()])
@@ -122,6 +138,7 @@ def main() -> None:
     for num_workers, tables in sorted(by_workers.items()):
         print(f"\n### {num_workers} workers")
         tables = dict(sorted(tables.items()))
+        say_overview(tables)
         for name, methods in tables.items():
             say_table(name, methods)
         say_ranks(tables)
