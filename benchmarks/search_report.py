@@ -2,8 +2,8 @@
 
 A row a method: the medians over the seeds, and the quartiles, of its worth over time (anytime), of
 its worth at the end, and of when it first has 95 %. Then the mean rank of each method, by the
-median of anytime, over the tables, among the methods that were run on all of them; and on how many
-seeds our default is ahead of each other method.
+median of anytime over the seeds that all have, over the tables, among the methods that were run on
+all of them; and on how many seeds our default is ahead of each other method.
 """
 
 from __future__ import annotations
@@ -42,12 +42,31 @@ def say_table(name: str, methods: Methods) -> None:
         )
 
 
+def say_overview(tables: Mapping[str, Methods]) -> None:
+    """Print the medians of anytime, a row a method and a column a table; the best in bold."""
+    medians = {name: _medians(methods) for name, methods in tables.items()}
+    print(f"\n| anytime, median (n) | {' | '.join(tables)} |\n|---|{'---|' * len(tables)}")
+    for method in sorted({method for methods in tables.values() for method in methods}):
+        cells = []
+        for name, methods in tables.items():
+            if method not in methods:
+                cells.append("")
+                continue
+            text = f"{medians[name][method]:.4f}"
+            is_best = medians[name][method] == max(medians[name].values())
+            cells.append(f"{f'**{text}**' if is_best else text} ({len(methods[method])})")
+        print(f"| {method} | {' | '.join(cells)} |")
+
+
 def say_ranks(tables: Mapping[str, Methods]) -> None:
-    """Print the mean ranks of the methods that were run on all tables."""
+    """Print the mean ranks of the methods that were run on all tables, by their common seeds."""
     everywhere = set.intersection(*[set(methods) for methods in tables.values()])
     ranks: dict[str, list[int]] = defaultdict(list)
     for methods in tables.values():
-        medians = _medians({method: methods[method] for method in everywhere})
+        seeds = set.intersection(*[{o.case.seed for o in methods[m]} for m in everywhere])
+        medians = _medians(
+            {m: [o for o in methods[m] if o.case.seed in seeds] for m in everywhere if seeds}
+        )
         for rank, method in enumerate(sorted(medians, key=lambda m: -medians[m]), 1):
             ranks[method].append(rank)
     means = sorted((float(np.mean(found)), method) for method, found in ranks.items())
@@ -122,6 +141,7 @@ def main() -> None:
     for num_workers, tables in sorted(by_workers.items()):
         print(f"\n### {num_workers} workers")
         tables = dict(sorted(tables.items()))
+        say_overview(tables)
         for name, methods in tables.items():
             say_table(name, methods)
         say_ranks(tables)
