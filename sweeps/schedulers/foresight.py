@@ -68,29 +68,31 @@ class Foresight:
 
     def _correlation(self) -> float:
         known, numbers = np.array(self._known), np.array([number for number, _ in self._later])
-        before = shares_ahead(known, np.array(self._losses))[numbers]
-        after = shares_ahead(known[numbers], np.array([loss for _, loss in self._later]))
+        later = np.array([loss for _, loss in self._later])
+        before = shares_ahead(known, np.array(self._losses), numbers)
+        after = shares_ahead(known[numbers], later, np.arange(len(later)))
         is_best = before <= self._best_fraction
         if is_best.sum() < MIN_PAIRS:
             return 1.0
         return rank_correlation(before[is_best], after[is_best])
 
 
-def shares_ahead(known: Floats, losses: Floats) -> Floats:
-    """Return the share of each trial's peers that are better than it.
+def shares_ahead(known: Floats, losses: Floats, numbers: NDArray[np.int64]) -> Floats:
+    """Return the share of some trials' peers that are better than they are.
 
     Args:
         known: [num >= 2]; trials next to each other in it are peers.
         losses: [num].
+        numbers: of the trials that are asked for.
     """
     num = len(losses)
     num_peers = min(NUM_PEERS, num - 1)
     order = np.argsort(known, kind="stable")
     windows = sliding_window_view(losses[order], num_peers + 1)
-    starts = np.clip(np.arange(num) - num_peers // 2, 0, num - num_peers - 1)
-    shares = np.empty(num)
-    shares[order] = (windows[starts] < losses[order, None]).sum(axis=1) / num_peers
-    return shares
+    places = np.empty(num, dtype=np.int64)
+    places[order] = np.arange(num)
+    starts = np.clip(places[numbers] - num_peers // 2, 0, num - num_peers - 1)
+    return np.asarray((windows[starts] < losses[numbers, None]).sum(axis=1) / num_peers)
 
 
 def rank_correlation(before: Floats, after: Floats) -> float:

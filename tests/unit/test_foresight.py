@@ -60,9 +60,10 @@ def test_few_pairs_and_equal_losses_contradict_nothing():
 def test_the_share_of_peers_ahead_by_its_definition(num):
     draw = np.random.default_rng(num)
     known, losses = draw.permutation(num).astype(float), draw.integers(0, 9, num).astype(float)
-    found = shares_ahead(known, losses)
+    found = shares_ahead(known, losses, np.arange(num))
     num_peers = min(NUM_PEERS, num - 1)
     for number in range(num):
         start = int(np.clip(known[number] - num_peers // 2, 0, num - num_peers - 1))
         is_peer = (known >= start) & (known <= start + num_peers)
+        assert shares_ahead(known, losses, np.array([number])) == found[number]
         assert found[number] == (losses[is_peer] < losses[number]).sum() / num_peers
