@@ -82,7 +82,7 @@ def test_pbt_writes_its_run_folder(pbt_run: Path) -> None:
     # sweep.json, gangs.json, sweep.log, six tables, five of the report, two of the journal
     assert num_files(pbt_run) == 16
     gangs = json.loads((pbt_run / "gangs.json").read_text())
-    assert [len(gang["hosts"]) for gang in gangs["gangs"]] == [2]
+    assert [len(gang["hosts"]) for gang in gangs["gangs"]] == [2, 2]
     assert gangs["dashboard_url"].startswith("http://")
 
 
