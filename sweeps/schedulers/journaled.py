@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.journal import Event, Write
 
-SCHEDULER_EVENTS = ("admit", "report", "exploit", "resume", "finish")
+SCHEDULER_EVENTS = ("admit", "report", "exploit", "pending", "resume", "finish")
 """What a scheduler must be told again."""
 
 
@@ -42,12 +42,15 @@ class JournaledScheduler(TrialScheduler):  # type: ignore[misc]  # Ray's classes
         self._live: set[str] = set()  # added in this one
         self._decisions: dict[str, dict[str, Any]] = {}
         self._resumed: Trial | None = None
+        self._num_pending = 0  # as it was written last
 
     def replay(self, events: Iterable[Event]) -> None:
         """Tell the scheduler what it was told before."""
         for event in events:
             if event.kind == "admit":
                 self._admitted.add(event.fields["trial_id"])
+            if event.kind == "pending":
+                self._num_pending = event.fields["num_pending"]
             was_heard = event.fields.get("is_heard", True)
             if event.kind in SCHEDULER_EVENTS and was_heard:
                 self._scheduler.replay(event)
@@ -101,6 +104,10 @@ class JournaledScheduler(TrialScheduler):  # type: ignore[misc]  # Ray's classes
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """See `TrialScheduler`."""
         chosen: Trial | None = self._scheduler.choose_trial_to_run(tune_controller)
+        num_pending = getattr(self._scheduler, "num_pending", 0)
+        if (num_pending > 0) != (self._num_pending > 0):  # of the number nobody makes more
+            self._write("pending", num_pending=num_pending)
+            self._num_pending = num_pending
         if chosen is not None and chosen is not self._resumed and chosen.status == Trial.PAUSED:
             self._write("resume", is_synced=True, trial_id=chosen.trial_id)
         self._resumed = chosen

@@ -37,7 +37,7 @@ class PbtPast:
 
     def replay(self, event: Event) -> None:
         """Hear of an event; an exploit comes before the report that led to it."""
-        trial_id = event.fields["trial_id"]
+        trial_id = event.fields.get("trial_id", "")
         if event.kind == "exploit":
             self._donors[trial_id] = event.fields["donor_id"]
         elif event.kind == "report":

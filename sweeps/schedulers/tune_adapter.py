@@ -57,10 +57,15 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         self._exploits: dict[str, Exploit] = {}  # of paused trials whose donor is being saved
         self._called: Trial | None = None  # waits for an actor
         self.is_contended = False  # when the last report came
+        self.num_pending = 0  # when the scheduler was asked last
 
     def replay(self, event: Event) -> None:
         """See `Replayable`."""
         fields = event.fields
+        if event.kind == "pending":
+            self.num_pending = fields["num_pending"]
+            self.scheduler.choose_next([], self.num_pending)
+            return
         trial_id = fields["trial_id"]
         if event.kind == "admit":
             self._admit(trial_id, fields["config"])
@@ -72,7 +77,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             self._exploits.pop(trial_id, None)
         elif event.kind == "resume":
             self._exploits.pop(trial_id, None)  # it went on without: its donor had ended
-            self.scheduler.choose_next([trial_id], num_pending=0)
+            self.scheduler.choose_next([trial_id], self.num_pending)
         elif event.kind == "finish":
             self._exploits.pop(trial_id, None)
             has_failed = fields["status"] == "failed"
@@ -179,7 +184,8 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
         for trial_id in begun:
             del self._new[trial_id]
         while waiting := self._waiting():
-            chosen = self.scheduler.choose_next(waiting, len(self._new))
+            self.num_pending = len(self._new)
+            chosen = self.scheduler.choose_next(waiting, self.num_pending)
             if isinstance(chosen, Drop):
                 tune_controller.stop_trial(self._paused.pop(chosen.trial_id))
                 continue

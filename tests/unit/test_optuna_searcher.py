@@ -28,7 +28,7 @@ def search_space(name="motpe", may_train=lambda config: True, seed=0, plan=PLAN)
 
 def train(searcher, index, *, epochs=MAX_EPOCHS, accuracy=0.5):
     searcher.on_report(index, epochs, {"val_accuracy": accuracy})
-    searcher.on_complete(index)
+    searcher.on_complete(index, is_whole=epochs == MAX_EPOCHS)
 
 
 def states(searcher):
@@ -141,7 +141,7 @@ def test_nothing_is_left_running(name):
     searcher, _ = search_space(name)
     train(searcher, searcher.suggest(), accuracy=math.nan)
     train(searcher, searcher.suggest(), accuracy=math.inf)
-    searcher.on_complete(searcher.suggest())  # never reported
+    searcher.on_complete(searcher.suggest(), is_whole=False)  # never reported
     failed = searcher.suggest()
     searcher.on_report(failed, 3, {"val_accuracy": 0.5})
     searcher.on_error(failed)

@@ -22,6 +22,7 @@ from analysis.page.markup import Markup, command, json_script, table, tag
 from analysis.ranking import rank_trials
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u2028'\"&"
+EVIL_NAME = '<img src=x onerror=alert(1)>"&'  # one that is a path is refused when it is read
 VOID = {"meta", "img", "input"}
 
 
@@ -109,7 +110,7 @@ def test_scripts_get_what_they_choose_from(tmp_path):
 def test_nothing_of_a_run_folder_is_code(tmp_path):
     trials = [
         fake_finalist(
-            f"{EVIL}{i}", val_accuracy=0.5 + i / 10, config={EVIL: EVIL}, reproduce=EVIL,
+            f"{EVIL_NAME}{i}", val_accuracy=0.5 + i / 10, config={EVIL: EVIL}, reproduce=EVIL,
             checkpoint=EVIL, lineage=[{"from_epoch": 0, "parent_trial_id": None, "config": "{}"}],
         )
         for i in range(2)
@@ -118,8 +119,8 @@ def test_nothing_of_a_run_folder_is_code(tmp_path):
         "name": EVIL, "commit": EVIL, "versions": {EVIL: EVIL}, "command": EVIL, "status": EVIL,
         "dataset": {"name": EVIL, "note": EVIL}, "serving": fake_serving(runtime=EVIL),
     }  # fmt: skip
-    robustness = [{**row, "name": EVIL} for row in fake_robustness(f"{EVIL}0", ["jpeg"])]
-    attributions = [fake_image(f"{EVIL}0", label=EVIL, predicted=EVIL)]
+    robustness = [{**row, "name": EVIL} for row in fake_robustness(f"{EVIL_NAME}0", ["jpeg"])]
+    attributions = [fake_image(f"{EVIL_NAME}0", label=EVIL, predicted=EVIL)]
     _, outline = write(
         tmp_path, trials, sweep=sweep, robustness=robustness, attributions=attributions
     )
@@ -128,7 +129,7 @@ def test_nothing_of_a_run_folder_is_code(tmp_path):
     for tag_name, attrs in outline.tags:
         if tag_name == "img":
             assert attrs["src"].startswith("data:image/png;base64,")
-    assert outline.data()["trials"]["id"] == [f"{EVIL}1", f"{EVIL}0"]
+    assert outline.data()["trials"]["id"] == [f"{EVIL_NAME}1", f"{EVIL_NAME}0"]
     assert sorted(path.name for path in (tmp_path / "run" / "report").iterdir()) == [
         "attributions.png", "finalists.png", "front.csv", "front.png", "report.html",
     ]  # fmt: skip

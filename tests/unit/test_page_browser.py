@@ -14,6 +14,7 @@ BROWSER = next(filter(None, map(shutil.which, NAMES)), None)
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
 
 EVIL = "</script><img src=x onerror=document.title='owned'>"
+EVIL_NAME = "<img src=x onerror=document.title='owned'>"
 LINEAGE = [
     {"from_epoch": 0, "parent_trial_id": None, "config": '{"learning_rate": 0.1}'},
     {"from_epoch": 2, "parent_trial_id": "t0", "config": '{"learning_rate": 0.2}'},
@@ -47,7 +48,7 @@ def page(tmp_path_factory):
             **({"lineage": LINEAGE} if i == 2 else {}),
         )
         for i in range(4)
-    ] + [fake_trial(EVIL, val_accuracy=0.4, latency_p50_ms=9.0)]  # fmt: skip
+    ] + [fake_trial(EVIL_NAME, val_accuracy=0.4, latency_p50_ms=9.0)]  # fmt: skip
     results = [
         {"trial_id": trial["trial_id"], "epoch": epoch, "val_accuracy": 0.1 * epoch,
          "parent_trial_id": "t0" if trial["trial_id"] == "t2" and epoch == 3 else None}

@@ -216,7 +216,7 @@ def test_nan_is_the_worst_that_a_member_reported(name, monkeypatch):
     )
     scheduler = make_scheduler(make_plan(scheduler=name), known, ignore)
     given = {"epoch": 1, "val_accuracy": math.nan}
-    for result in ({"val_accuracy": 0.7}, {"val_accuracy": 0.4}, {"val_accuracy": 0.6}, given):
+    for result in (*({"epoch": 1, "val_accuracy": value} for value in (0.7, 0.4, 0.6)), given):
         scheduler.on_trial_result(None, make_trial("member"), result)
     assert heard == [0.7, 0.4, 0.6, 0.4]
     assert math.isnan(given["val_accuracy"])

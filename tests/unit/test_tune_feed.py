@@ -19,7 +19,7 @@ class Told:
     def on_report(self, index, epoch, values):
         self.heard.append(("report", index, epoch, values))
 
-    def on_complete(self, index):
+    def on_complete(self, index, is_whole):
         self.heard.append(("complete", index))
 
     def on_error(self, index):
