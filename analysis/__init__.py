@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from analysis.ranking import RankedTrial, Ranking, rank_trials, run_objectives
     from analysis.records import Objective
     from analysis.report import write_report
+    from analysis.run_folders import find_runs
+    from analysis.serving import ServingReport, Shipped, gather_serving
     from analysis.spent import SPENT_UNITS, spent_by_report
 
 _HOMES = {
@@ -96,6 +98,8 @@ _HOMES = {
     "ranking": ("RankedTrial", "Ranking", "rank_trials", "run_objectives"),
     "records": ("Objective",),
     "report": ("write_report",),
+    "run_folders": ("find_runs",),
+    "serving": ("ServingReport", "Shipped", "gather_serving"),
     "spent": ("SPENT_UNITS", "spent_by_report"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -113,6 +117,8 @@ __all__ = [
     "Run",
     "RunError",
     "Segment",
+    "ServingReport",
+    "Shipped",
     "Spending",
     "SpentCurve",
     "attainment_figure",
@@ -122,10 +128,12 @@ __all__ = [
     "curves_figure",
     "differing_keys",
     "find_importance",
+    "find_runs",
     "front_figure",
     "gather_exploits",
     "gather_finalists",
     "gather_lineages",
+    "gather_serving",
     "hypervolume_over_spent",
     "ideal_distances",
     "importance_figure",
