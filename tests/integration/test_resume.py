@@ -71,7 +71,11 @@ def story(run: Path) -> list[tuple[Any, ...]]:
     ("script", "flags"),
     [
         ("asha_cifar.py", "--trials 6 --epochs 4 --reduction-factor 2"),
-        ("mopbt_cifar.py", "--trials 4 --epochs 4 --perturbation-epochs 1 --pbt-quorum 1"),
+        pytest.param(
+            "mopbt_cifar.py",
+            "--trials 4 --epochs 4 --perturbation-epochs 1 --pbt-quorum 1",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_killed_sweep_goes_on_as_if_nothing_had_happened(
@@ -99,7 +103,8 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_happened(
     assert len(sweep["resumed"]) == 1
     assert "resumed" in told
 
-    # Every second of both processes is in the ledger, and each trial's own seconds in its row.
+    # Every second of both processes is in the ledger, and each trial's own seconds in its row, but
+    # for the last second before the kill.
     ledger = rows(cut, "ledger")
     assert sum(row["ended_s"] - row["started_s"] for row in ledger) == pytest.approx(
         sweep["totals"]["held_gang_seconds"]
@@ -107,12 +112,9 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_happened(
     for trial_id, trial in trials.items():
         own = [r for r in ledger if r["trial_id"] == trial_id and r["kind"] in ("training", "lost")]
         seconds = sum(row["ended_s"] - row["started_s"] for row in own)
-        assert trial["gang_seconds"] == pytest.approx(seconds)
+        assert trial["gang_seconds"] == pytest.approx(seconds, abs=1.0)
 
-
-def test_a_finished_sweep_has_nothing_left_to_train(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run_whole("random_cifar.py", f"{TINY} --trials 2 --epochs 1 --out {run}")
-    num_before = num_reports(run)
-    run_whole("random_cifar.py", f"--resume {run}")
-    assert num_reports(run) == num_before
+    # It is finished: there is nothing left to train.
+    num_before = num_reports(cut)
+    run_whole(script, f"--resume {cut}")
+    assert num_reports(cut) == num_before

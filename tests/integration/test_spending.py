@@ -106,6 +106,7 @@ def test_a_budget_ends_a_sweep_with_its_front_and_is_not_exceeded(
             assert (run / trial["checkpoint"] / "state.pt").is_file()
 
 
+@pytest.mark.long
 def test_an_epoch_that_overruns_is_given_up(
     tmp_path: Path, held: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:

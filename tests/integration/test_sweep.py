@@ -170,7 +170,9 @@ def test_an_exploited_trial_is_reproduced_bit_for_bit(pbt_run: Path) -> None:
     assert done.stdout.count("equal") == 3
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_one_signal_ends_a_sweep_and_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
     run = tmp_path / "run"
     process = subprocess.Popen(
