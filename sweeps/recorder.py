@@ -29,6 +29,7 @@ from sweeps.trackers.protocol import Tracker
 from sweeps.trackers.tensorboard import TensorBoardTracker
 from sweeps.trial_record import (
     EPOCH_COLUMNS,
+    JOURNALLED,
     OPEN,
     Architecture,
     Pricing,
@@ -39,24 +40,10 @@ from sweeps.trial_record import (
     trials_table,
 )
 from trainables.cost import carbon_kg
-from trainables.epoch_result import IS_LAST
 from trainables.ledger import Account
 
 FLUSH_INTERVAL_S: Final = 5.0
 """Seconds between two writes of the Parquet files while trials run."""
-
-_JOURNALLED: Final = frozenset(
-    {
-        *RESULTS_SCHEMA.names,
-        "checkpoint",
-        "done",
-        "energy_joules",
-        "is_stopped_early",
-        IS_LAST,
-        "went_back_to_epoch",
-    }
-)
-"""What the journal keeps of a report, beside the details of the last one."""
 
 
 def _nowhere(kind: str, *, is_synced: bool = False, **fields: Any) -> None:
@@ -195,7 +182,7 @@ class SweepRecorder:
                 self.save(trial_id, str(result["checkpoint"]))
             return
         decision = decision or {"decision": "CONTINUE"}
-        kept = {name: result[name] for name in _JOURNALLED if name in result}
+        kept = {name: result[name] for name in JOURNALLED if name in result}
         if decision["decision"] != "CONTINUE" or result.get("done"):
             kept["val_details"] = result.get("val_details")  # large, and only the last one counts
         if kept.get("checkpoint"):

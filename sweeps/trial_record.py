@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from analysis.records import RESULTS_SCHEMA, TRIALS_SCHEMA, TrialStatus
 from trainables.cost import energy_kwh, time_usd
+from trainables.epoch_result import IS_LAST
 
 EPOCH_COLUMNS: Final = tuple(
     name
@@ -29,6 +30,19 @@ _PLAIN_SCHEMA: Final = pa.schema(
     [field for field in TRIALS_SCHEMA if field.name not in DETAILS_SCHEMA.names]
 )
 
+
+JOURNALLED: Final = frozenset(
+    {
+        *RESULTS_SCHEMA.names,
+        "checkpoint",
+        "done",
+        "energy_joules",
+        "is_stopped_early",
+        IS_LAST,
+        "went_back_to_epoch",
+    }
+)
+"""What the journal keeps of a report, beside the details of the last one."""
 
 OPEN: Final = ("pending", "running", "paused")
 """What a trial is that has not ended."""

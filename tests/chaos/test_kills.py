@@ -1,8 +1,9 @@
 """Kill each part of a sweep, at each moment, under each scheduler: it ends as if nothing had been.
 
-The whole matrix takes hours, and `scripts/chaos` runs it (`-k` chooses a part); CI kills the driver of
-one sweep (`tests/integration/test_resume.py`). A sweep is compared with one that nobody disturbed; where no decision depends on when a gang is free (one gang, no
-asynchronous population), final weights are equal bit for bit.
+The whole matrix takes hours, and `scripts/chaos` runs it (`-k` chooses a part); CI kills the driver
+of one sweep (`tests/integration/test_resume.py`). A sweep is compared with one that nobody
+disturbed; where no decision depends on when a gang is free (one gang, no asynchronous population),
+final weights are equal bit for bit.
 """
 
 from __future__ import annotations
