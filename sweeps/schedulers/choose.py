@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.schedulers import TrialScheduler
 
 from sweeps.plan import SweepPlan
 from sweeps.schedulers.explore import Explore
-from sweeps.schedulers.from_ray import make_population
+from sweeps.schedulers.from_ray import Fifo, make_population
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.mo_pbt import MoPbt, PopulationOptions
 from sweeps.schedulers.ray_stopping import RAY_STOPPING, RayStopping, StoppingOptions
@@ -48,4 +48,4 @@ def make_scheduler(plan: SweepPlan, known: Known, on_exploit: OnExploit) -> Tria
     if spec.scheduler in RAY_STOPPING:
         stopping = StoppingOptions(plan.num_epochs, spec.grace_epochs, spec.reduction_factor)
         return TuneAdapter(RayStopping(spec.scheduler, objectives[0], stopping), known, on_exploit)
-    return make_population(plan, on_exploit) if spec.scheduler in POPULATION else FIFOScheduler()
+    return make_population(plan, on_exploit) if spec.scheduler in POPULATION else Fifo()

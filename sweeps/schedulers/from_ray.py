@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from ray.tune.experiment import Trial
-from ray.tune.schedulers import PopulationBasedTraining, TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, PopulationBasedTraining, TrialScheduler
 from ray.tune.schedulers.pb2 import PB2
 
 from sweeps.journal import Event
@@ -74,6 +74,13 @@ class _Recorded:
         states = self._trial_state.values()  # type: ignore[attr-defined]
         checkpoints = (state.last_checkpoint for state in states)
         return {c.path for c in checkpoints if hasattr(c, "path")}
+
+
+class Fifo(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are untyped
+    """Ray's scheduler that decides nothing."""
+
+    def replay(self, event: Event) -> None:
+        """See `Replayable`; it has nothing to remember."""
 
 
 class RecordedPBT(_Recorded, PopulationBasedTraining):  # type: ignore[misc]  # untyped

@@ -1,6 +1,7 @@
 """A scheduler that is told again what it was told is what it was, wherever the sweep was cut."""
 
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from sample_table import NUM_CONFIGS, NUM_EPOCHS, write_table
 
 from analysis.records import Objective
 from sweeps.journal import Event
+from sweeps.resumption import NOT_TOLD_AGAIN
+from sweeps.schedulers.choose import make_scheduler
 from sweeps.schedulers.explore import Explore
 from sweeps.schedulers.from_ray import make_population
 from sweeps.schedulers.journaled import JournaledScheduler, Replayable
@@ -24,6 +27,7 @@ from sweeps.simulate.controller import run_controller
 from sweeps.simulate.path_dependent import SPACE, PathTrial
 from sweeps.simulate.recorded_table import read_table
 from sweeps.simulate.replay import CONFIG_ID, ReplayedTrial, Setup
+from sweeps.spec import SchedulerName
 
 OBJECTIVES = (Objective("error", "min"), Objective("latency_ms", "min"))
 
@@ -202,3 +206,10 @@ def test_a_member_of_rays_population_is_added_as_it_was():
     scheduler.on_trial_add(SimpleNamespace(search_alg=None), trial)
     state = trial_state[trial]
     assert (state.last_score, state.last_train_time, state.last_checkpoint) == (0.5, 2, "kept")
+
+
+@pytest.mark.parametrize("name", sorted(set(get_args(SchedulerName)) - set(NOT_TOLD_AGAIN)))
+def test_every_scheduler_of_a_sweep_that_goes_on_can_be_told_again(name):
+    scheduler = make_scheduler(make_plan(scheduler=name), lambda config: {}, lambda *_: None)
+    journaled = JournaledScheduler(scheduler, lambda *_, **__: None)
+    journaled.replay([Event(0, "admit", {"trial_id": "a", "config": {}})])
