@@ -24,6 +24,7 @@ from sweeps.finalists import (
 )
 from sweeps.held_sweep import HeldSweep
 from sweeps.prepared_sweep import PreparedSweep
+from sweeps.quiet import say_on
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.trial_record import TrialRecord
 from trainables.examine import ExamineOptions
@@ -109,7 +110,7 @@ def time_finalists(
             fraction,
             locate=sweep.folder.locate,
             is_stopping=stop.is_set,
-            tell=lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True),
+            tell=say_on(shown),
         )
     latencies.progress.show_on(shown)
     try:

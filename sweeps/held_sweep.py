@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import ray
-from rich.console import Console
 
 from sweeps.checkpoint_keeper import CheckpointKeeper
 from sweeps.journal import Journal
@@ -29,7 +28,7 @@ class HeldSweep:
         watch: of its ledger.
         keeper: of its checkpoints.
         scratch: folder for what Ray Tune wants to write.
-        shown: what the user sees.
+        tell: shows a line to the user, as it is.
         stop: set when the user wants it to end.
     """
 
@@ -40,12 +39,8 @@ class HeldSweep:
     watch: LedgerWatch
     keeper: CheckpointKeeper
     scratch: str
-    shown: Console
+    tell: Callable[[str], None]
     stop: threading.Event
-
-    def tell(self, line: str) -> None:
-        """Show a line to the user, as it is."""
-        self.shown.print(line, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def standstills(self) -> Mapping[str, Standstill]:

@@ -179,7 +179,7 @@ def _run(
 ) -> dict[str, Any]:
     """Search, then examine the finalists, on gangs held for both; return what `sweep.json` says."""
     finalists: list[TrialRecord] = []
-    tell = _teller(shown)
+    tell = say_on(shown)
     with contextlib.ExitStack() as stack:
         desk = stack.enter_context(
             hold_gangs(
@@ -202,9 +202,7 @@ def _run(
             tell=tell,
         )
         keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
-        held = HeldSweep(
-            sweep, recorder, journal, desk, watch, keeper, cluster.scratch, shown, stop
-        )
+        held = HeldSweep(sweep, recorder, journal, desk, watch, keeper, cluster.scratch, tell, stop)
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:
             progress.start()
@@ -224,10 +222,6 @@ def _run(
         tell(f"budget spent: {sweep.spending.spent_words(account)}; {watch.spent}")
     time_finalists(sweep, finalists, shown, stop)
     return sweep.spending.describe(account, list(recorder.trials.values()))
-
-
-def _teller(shown: Console) -> Callable[[str], None]:
-    return lambda line: shown.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _quota(

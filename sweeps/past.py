@@ -37,7 +37,6 @@ class _Life:
     is_last: bool = False  # its last report was the last of all
     is_paused: bool = False
     checkpoint: str | None = None
-    epoch: int = 0
     reports: list[tuple[int, int]] = field(default_factory=list)  # (number of event, epoch)
     saved: dict[int, str] = field(default_factory=dict)  # all checkpoints ever, by epoch
     exploit: tuple[Mapping[str, Any], str | None] | None = None  # config, checkpoint: not begun
@@ -177,8 +176,7 @@ def _begin(life: _Life) -> None:
 
 def _report(life: _Life, event: Event) -> None:
     result, decision = event.fields["result"], event.fields["decision"]
-    life.epoch = int(result["epoch"])
-    life.reports.append((event.number, life.epoch))
+    life.reports.append((event.number, int(result["epoch"])))
     life.is_last = bool(result.get("done")) or decision == "STOP"
     life.is_paused = life.is_paused or decision in ("PAUSE", "NOOP")
     if result.get("checkpoint"):

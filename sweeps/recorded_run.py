@@ -14,21 +14,25 @@ from analysis.records import SWEEP_FILE, is_plain_name
 from trainables.errors import InputError
 
 
-def read_sweep(run: Path) -> dict[str, Any]:
+def read_sweep(run: Path, rule: str = "RUN must be") -> dict[str, Any]:
     """Return the content of `sweep.json`.
+
+    Args:
+        run: the run folder.
+        rule: what messages begin with.
 
     Raises:
         InputError: if there is none, or it is no JSON object.
     """
     path = run / SWEEP_FILE
     if not path.is_file():
-        raise InputError(f"RUN must be a run folder, got {run} without {SWEEP_FILE}; name another")
+        raise InputError(f"{rule} a run folder, got {run} without {SWEEP_FILE}; name another")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise _not_whole(run, error) from None
+        raise _not_whole(run, error, rule) from None
     if not isinstance(content, dict):
-        raise _not_whole(run, f"{SWEEP_FILE} is no JSON object")
+        raise _not_whole(run, f"{SWEEP_FILE} is no JSON object", rule)
     return content
 
 
@@ -105,9 +109,9 @@ def number(content: Mapping[str, Any], name: str, default: float) -> float:
     return float(value) if is_number and value is not None else default
 
 
-def _not_whole(run: Path, why: object) -> InputError:
+def _not_whole(run: Path, why: object, rule: str = "RUN must be") -> InputError:
     line = str(why).strip().partition("\n")[0]
     return InputError(
-        f"RUN must be a whole run folder, got {run} ({line}); copy it again from where the sweep "
+        f"{rule} a whole run folder, got {run} ({line}); copy it again from where the sweep "
         "wrote it"
     )

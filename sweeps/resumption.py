@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from analysis.records import JOURNAL_FOLDER, SCHEMA_VERSION, SWEEP_FILE
+from analysis.records import JOURNAL_FOLDER, SCHEMA_VERSION
 from sweeps.draw import DrawnTrial
 from sweeps.flags import parse_spec
 from sweeps.journal import read_journal
 from sweeps.past import Past, read_past
 from sweeps.plan import SweepPlan
+from sweeps.recorded_run import read_sweep
 from sweeps.slo import Refusal
 from sweeps.space_table import describe_space
 from sweeps.spec import POPULATION, SweepSpec
@@ -190,18 +191,8 @@ def recorded_spec(default: SweepSpec, run: str) -> SweepSpec:
 
 
 def _read_sweep(folder: Path) -> dict[str, Any]:
-    try:
-        sweep = json.loads((folder / SWEEP_FILE).read_text(encoding="utf-8"))
-    except OSError:
-        raise InputError(
-            f"--resume must name a run folder, got {folder} without {SWEEP_FILE}; name another"
-        ) from None
-    except ValueError as error:
-        raise InputError(
-            f"--resume must name a whole run folder, got {folder / SWEEP_FILE} ({error}); restore "
-            "that file"
-        ) from None
-    version = sweep.get("schema_version") if isinstance(sweep, dict) else None
+    sweep = read_sweep(folder, "--resume must name")
+    version = sweep.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
             f"--resume must name a run of schema version {SCHEMA_VERSION}, got {version} in "
@@ -211,7 +202,7 @@ def _read_sweep(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"--resume must name a run with a journal, got {folder} without one; start a new run"
         )
-    return dict(sweep)
+    return sweep
 
 
 def _check_same(spec: SweepSpec, recorded: SweepSpec) -> None:

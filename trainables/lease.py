@@ -353,12 +353,13 @@ class LeaseDesk:
         """Return the ledger's sums."""
         return self._ledger.account()
 
-    async def spans(self, first: int = 0) -> list[Span]:
-        """Return the ledger's spans that have ended, but for the `first` ones."""
-        return self._ledger.spans[first:]
-
     async def ledger(self, first: int = 0) -> tuple[list[Span], list[Span]]:
-        """Return `spans`, and the open ones as if all gangs were lost at this moment."""
+        """Return the ledger's spans.
+
+        Returns:
+            Those that have ended, but for the `first` ones; those that are open, as if all gangs
+            were lost at this moment.
+        """
         return self._ledger.spans[first:], self._ledger.if_lost_now()
 
     async def refusal(

@@ -9,6 +9,7 @@ quicker.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -79,14 +80,9 @@ class IncrementalFronts:
     def rank(self, losses: Sequence[float]) -> int:
         """See `Fronts`: the first front that doesn't dominate it; none below does, either."""
         point = np.array(losses, dtype=np.float64)
-        low, high = 0, len(self._fronts)
-        while low < high:
-            middle = (low + high) // 2
-            if _is_dominated(point, self._fronts[middle].losses):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_left(
+            self._fronts, True, key=lambda front: not _is_dominated(point, front.losses)
+        )
 
     def size(self, rank: int) -> int:
         """See `Fronts`."""

@@ -45,14 +45,9 @@ class StaircaseFronts:
     def rank(self, losses: Sequence[float]) -> int:
         """See `Fronts`: the first front that doesn't dominate it; none below does, either."""
         first, negative = float(losses[0]), -float(losses[1])
-        low, high = 0, len(self._fronts)
-        while low < high:
-            middle = (low + high) // 2
-            if self._fronts[middle].dominates(first, negative):
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        return bisect_left(
+            self._fronts, True, key=lambda front: not front.dominates(first, negative)
+        )
 
     def size(self, rank: int) -> int:
         """See `Fronts`."""

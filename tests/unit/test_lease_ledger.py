@@ -39,7 +39,7 @@ def test_a_plain_course_of_things():
         await desk.close()
         clock.now_s = 30
         await desk.end_gang(0)
-        assert kinds(await desk.spans()) == [
+        assert kinds((await desk.ledger())[0]) == [
             ("start_up", None, -4, 10),
             ("idle", None, 10, 11),
             ("training", "a", 11, 20),
@@ -48,8 +48,8 @@ def test_a_plain_course_of_things():
             ("idle", None, 26, 28),
             ("end", None, 28, 30),
         ]
-        assert [s.generation for s in await desk.spans()] == [1] * 7
-        assert kinds(await desk.spans(5)) == [("idle", None, 26, 28), ("end", None, 28, 30)]
+        assert [s.generation for s in (await desk.ledger())[0]] == [1] * 7
+        assert kinds((await desk.ledger(5))[0]) == [("idle", None, 26, 28), ("end", None, 28, 30)]
 
     run(scenario())
 
@@ -70,7 +70,7 @@ def test_a_lost_gang_loses_what_was_not_saved_and_the_wait_for_its_return():
         clock.now_s = 30
         FakeGang(desk, saving, group="g2").start(1)
         await let_all_run()
-        assert kinds(await desk.spans()) == [
+        assert kinds((await desk.ledger())[0]) == [
             ("training", "a", 0, 5),  # saved at 5
             ("lost", "a", 5, 12),
             ("lost", None, 12, 30),
@@ -102,7 +102,7 @@ def test_an_order_that_is_cut_off_is_lost_and_carried_out_for_nobody():
         await let_all_run()
         clock.now_s = 7
         await desk.lease("b")
-        assert kinds(await desk.spans()) == [
+        assert kinds((await desk.ledger())[0]) == [
             ("lost", "a", 0, 4),
             ("lost", None, 4, 6),
             ("idle", None, 6, 7),
@@ -123,7 +123,7 @@ def test_a_gang_that_cannot_start_is_held_to_the_end_and_lost():
         clock.now_s = 10
         await desk.close()
         await desk.end_gang(0)
-        of_second = [s for s in await desk.spans() if s.gang == 1]
+        of_second = [s for s in (await desk.ledger())[0] if s.gang == 1]
         assert kinds(of_second) == [("start_up", None, 0, 2), ("lost", None, 2, 10)]
         assert (await desk.standing()).holding.num_held == 0
 
