@@ -42,6 +42,8 @@ class _Recorded:
     _on_exploit: OnExploit
     _explore: Explore
     _worst: float | None = None
+    _turns: dict[str, int]  # by trial: the number of its last report, of all
+    _num_turns = 0
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """See `TrialScheduler`."""
@@ -52,10 +54,15 @@ class _Recorded:
         elif self._worst is None or sign * value < sign * self._worst:
             self._worst = value
         self._restart(trial.trial_id, int(result["epoch"]))
+        self._take_turn(trial.trial_id)
         decision: str = super().on_trial_result(  # type: ignore[misc]
             tune_controller, trial, result
         )
         return decision
+
+    def _take_turn(self, trial_id: str) -> None:
+        self._num_turns += 1
+        self._turns[trial_id] = self._num_turns
 
     def _restart(self, trial_id: str, epoch: int) -> None:
         """Set the generators: Ray's own are the global ones."""
@@ -68,6 +75,23 @@ class _Recorded:
         super()._exploit(tune_controller, trial, trial_to_clone)  # type: ignore[misc]
         epoch = checkpoint_epoch(trial.checkpoint.path)
         self._on_exploit(trial.trial_id, trial_to_clone.trial_id, epoch, trial.config)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """See `TrialScheduler`; of those that have trained least, who has waited longest.
+
+        Ray takes the first of these. One that copies a donor of its own epoch is among them again
+        at once; where it is the first and stays among the worst, no other would ever train.
+        """
+        waiting = (Trial.PENDING, Trial.PAUSED)
+        chosen: Trial | None = min(
+            (trial for trial in tune_controller.get_trials() if trial.status in waiting),
+            key=lambda trial: (
+                self._trial_state[trial].last_train_time,  # type: ignore[attr-defined]
+                self._turns.get(trial.trial_id, 0),
+            ),
+            default=None,
+        )
+        return chosen
 
     def donor_checkpoints(self) -> set[str]:
         """Return the paths of checkpoints that the next exploit may copy."""
@@ -90,10 +114,13 @@ class RecordedPBT(_Recorded, PopulationBasedTraining):  # type: ignore[misc]  # 
         super().__init__(custom_explore_fn=explore, **options)
         self._on_exploit = on_exploit
         self._explore = explore
+        self._turns = {}
         self._past = PbtPast(self._metric, self._metric_op, self._perturbation_interval)
 
     def replay(self, event: Event) -> None:
         """See `Replayable`."""
+        if event.kind == "report":
+            self._take_turn(event.fields["trial_id"])
         self._past.replay(event)
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
@@ -111,6 +138,7 @@ class RecordedPB2(_Recorded, PB2):  # type: ignore[misc]  # untyped
         super().__init__(**options)
         self._on_exploit = on_exploit
         self._explore = explore
+        self._turns = {}
 
 
 def make_population(plan: SweepPlan, on_exploit: OnExploit) -> TrialScheduler:

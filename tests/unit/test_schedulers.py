@@ -1,5 +1,6 @@
 import math
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -187,6 +188,51 @@ def test_an_exploit_is_told_with_the_donors_epoch_and_the_new_config(monkeypatch
     monkeypatch.setattr(PopulationBasedTraining, "_exploit", take_over)
     scheduler._exploit(None, victim, donor)
     assert told == [("victim", "donor", 12, {"momentum": 0.9})]
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2"])
+def test_the_worst_member_does_not_keep_the_only_gang(name, monkeypatch):
+    """It copies a donor of its own epoch, and so is again among those that have trained least."""
+    scheduler = make_scheduler(make_plan(scheduler=name), known, ignore)
+    trials = [member(f"t{i}") for i in range(8)]
+    controller = SimpleNamespace(get_trials=lambda: trials)
+    for trial in trials:
+        scheduler._trial_state[trial] = SimpleNamespace(
+            last_score=None, last_train_time=0, last_perturbation_time=0, last_result=None
+        )
+
+    def become_the_donor(trial, controller, upper, lower):
+        trial.status = "PAUSED"
+        if trial in lower:
+            state, donor = scheduler._trial_state[trial], scheduler._trial_state[upper[0]]
+            state.last_train_time = donor.last_train_time
+            state.last_perturbation_time = donor.last_perturbation_time
+
+    monkeypatch.setattr(scheduler, "_save_trial_state", remember(scheduler))
+    monkeypatch.setattr(scheduler, "_checkpoint_or_exploit", become_the_donor)
+    epochs = scheduler._perturbation_interval
+    for _ in range(100):
+        chosen = scheduler.choose_trial_to_run(controller)
+        epoch = scheduler._trial_state[chosen].last_train_time + epochs
+        chosen.status = "RUNNING"
+        score = {"epoch": epoch, "val_accuracy": float(trials.index(chosen))}
+        scheduler.on_trial_result(controller, chosen, score)
+    assert min(state.last_train_time for state in scheduler._trial_state.values()) >= 8 * epochs
+
+
+def member(trial_id):
+    trial = Mock(trial_id=trial_id, status="PAUSED", config={})
+    trial.is_finished.return_value = False
+    return trial
+
+
+def remember(scheduler):
+    """Return what keeps of a result what Ray's schedulers look at later."""
+
+    def save(state, time, result, trial):
+        state.last_score, state.last_train_time = result["val_accuracy"], time
+
+    return save
 
 
 def test_only_checkpoints_that_lie_in_storage_are_a_donors():
