@@ -9,8 +9,8 @@ from typing import Final
 
 import ray
 
-from sweeps.cluster import Cluster
-from sweeps.resources import GangPlan
+from sweeps.cluster import Cluster, cluster_nodes
+from sweeps.resources import GangPlan, num_gangs_on
 from trainables.data.dataset import SplitData
 from trainables.gang import Gang, GangSettings, start_desk
 from trainables.gate import Gate
@@ -40,6 +40,7 @@ def hold_gangs(
         held_from_s,
         gate,
         first_lease,
+        num_gangs_there(plan, cluster),
     )
     settings = GangSettings(
         num_workers=plan.workers_per_gang,
@@ -62,6 +63,11 @@ def hold_gangs(
             kill_gangs(desk)
             for gang in gangs:
                 gang.join(KILL_TIMEOUT_S)
+
+
+def num_gangs_there(plan: GangPlan, cluster: Cluster) -> int:
+    """Return of how many gangs the nodes are there."""
+    return plan.num_gangs if cluster.is_local else num_gangs_on(cluster_nodes(), plan)
 
 
 def kill_gangs(desk: ray.actor.ActorHandle) -> None:

@@ -23,7 +23,7 @@ from sweeps.draw import tell_refusals
 from sweeps.feeding import trials_to_come
 from sweeps.finale import examine, time_finalists
 from sweeps.front import front
-from sweeps.gangs import hold_gangs
+from sweeps.gangs import hold_gangs, num_gangs_there
 from sweeps.held_sweep import HeldSweep
 from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
@@ -198,6 +198,7 @@ def _run(
             trials_to_come(sweep, recorder),
             cluster.links,
             write=journal.append,
+            num_there=lambda: num_gangs_there(sweep.plan.gangs, cluster),
             past=() if sweep.past is None else sweep.past.spans,
             tell=tell,
         )

@@ -99,6 +99,7 @@ class DeskActor(LeaseDesk):
         held_from_s: float,
         gate: Gate | None,
         first_lease: int,
+        num_there: int | None,
     ) -> None:
         super().__init__(
             workers_per_gang,
@@ -107,6 +108,7 @@ class DeskActor(LeaseDesk):
             held_from_s=held_from_s,
             gate=gate,
             first_lease=first_lease,
+            num_there=num_there,
         )
         self._notices: dict[str, bool] = {}  # line -> whether the driver has it
 
@@ -141,6 +143,7 @@ def start_desk(
     held_from_s: float,
     gate: Gate | None = None,
     first_lease: int = 1,
+    num_there: int | None = None,
 ) -> ray.actor.ActorHandle:
     """Start the desk on this node; workers fetch `data` once per node, from shared memory.
 
@@ -151,13 +154,14 @@ def start_desk(
             clock the desk shares.
         gate: asked before epochs are trained; None: all are.
         first_lease: the number of the first one.
+        num_there: gangs whose nodes are there already; None: all.
     """
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
     reference = ray.put(data)
-    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease)
+    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease, num_there)
 
 
 # --- the driver's side ---------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_the_search_gives_no_worker_the_test_part(kind, monkeypatch):
     data = random_data() if kind == "image" else split_text(random_source(150), seed=0)
     given_out = []
 
-    def start_desk(workers_per_gang, payload, held_from_s, gate, first_lease):
+    def start_desk(workers_per_gang, payload, held_from_s, gate, first_lease, num_there):
         given_out.append(payload)
         return SimpleNamespace(close=Remote(lambda: None))
 

@@ -68,8 +68,8 @@ def test_what_is_lost_is_trained_again_and_counted_once(table, make, checkpoint_
     found = run(
         table,
         make(table),
-        preemption_hours=hours(table, 2),
-        failure_hours=hours(table, 2),
+        preemption_hours=hours(table, 4),
+        failure_hours=hours(table, 4),
         start_up_seconds=0.05,
         restart_seconds=0.01,
         checkpoint_epochs=checkpoint_epochs,
@@ -77,8 +77,8 @@ def test_what_is_lost_is_trained_again_and_counted_once(table, make, checkpoint_
         start_seconds=0.001,
         restore_seconds=0.003,
     )
-    assert found.fleet.num_preemptions > 3
-    assert found.fleet.num_failures > 3
+    assert found.fleet.num_preemptions > 1
+    assert found.fleet.num_failures > 1
     assert "failed" not in found.status.values()
     epochs = defaultdict(list)
     for report in found.reports:
