@@ -170,7 +170,7 @@ def test_the_search_gives_no_worker_the_test_part(kind, monkeypatch):
     monkeypatch.setattr(gangs, "start_desk", start_desk)
     monkeypatch.setattr(gangs, "Gang", FakeGang)
     monkeypatch.setattr(ray, "get", lambda value: value)
-    cluster = SimpleNamespace(is_local=True, scratch="scratch")
+    cluster = SimpleNamespace(is_local=True, scratch="scratch", node_types=(), node_wait_s=0.0)
     with gangs.hold_gangs(TWO_GANGS, data, cluster, "storage"):
         pass
     payload, *others = given_out
