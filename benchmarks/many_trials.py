@@ -1,4 +1,4 @@
-"""500 trials of one tiny epoch on two gangs: what a trial costs beyond its training.
+"""1,000 trials of one tiny epoch on two gangs: what a trial costs beyond its training.
 
 Runs `sweeps/random_cifar.py` and samples the memory of its process meanwhile. Prints the overhead
 per trial and the driver's growth per trial, from the first tenth of the trials on.
@@ -38,7 +38,7 @@ def num_ended(run: Path) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=500)
+    parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--workers-per-trial", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

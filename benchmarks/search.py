@@ -34,8 +34,8 @@ from sweeps.searchers.optuna_searcher import OptunaOptions
 from sweeps.searchers.pool import make_pool
 from sweeps.searchers.protocol import Searcher
 from sweeps.searchers.random_order import RandomSearcher
-from sweeps.simulate.recorded_table import RecordedTable, read_table
-from sweeps.simulate.replay import CONFIG_ID, Setup, SimulatedRun, replay
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable, read_table
+from sweeps.simulate.replay import Setup, SimulatedRun, replay
 
 TRAININGS_PER_WORKER = {8: 12.0, 64: 3.0, 512: 1.0}
 """The horizon, in median full trainings, by the number of workers."""

@@ -16,8 +16,8 @@ from analysis.records import Objective
 from sweeps.schedulers.mo_asha import ORDERS, HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
-from sweeps.simulate.recorded_table import Curve, RecordedTable
-from sweeps.simulate.replay import CONFIG_ID, Setup, replay
+from sweeps.simulate.recorded_table import CONFIG_ID, Curve, RecordedTable
+from sweeps.simulate.replay import Setup, replay
 
 NUM_EPOCHS = 27
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from sweeps.resources import GangPlan, Node
 from trainables.errors import InputError
 from trainables.gang import driver_environment
 from trainables.gang_trial import TRIAL_SLOT
+from trainables.node_turns import NodeType
 
 START_HINT: Final = f"start it with ray start --head --resources='{{\"{TRIAL_SLOT}\": 8}}'"
 
@@ -33,11 +34,15 @@ class Cluster:
         scratch: where Ray Tune and Ray Train keep their own state for this session.
         is_local: started by us, on this machine alone.
         links: where a person or Prometheus looks: `dashboard_url`, `metrics_urls`.
+        node_types: that may hold workers, in the order in which gangs ask for them; empty: all.
+        node_wait_s: how long nodes of a type are waited for.
     """
 
     scratch: str
     is_local: bool
     links: Mapping[str, Any] = field(default_factory=dict)
+    node_types: tuple[NodeType, ...] = ()
+    node_wait_s: float = 0.0
 
 
 def local_node() -> Node:
@@ -166,8 +171,12 @@ def _links(context: Any) -> dict[str, Any]:
     return {"dashboard_url": f"http://{dashboard}" if dashboard else None, "metrics_urls": metrics}
 
 
-def cluster_nodes() -> list[Node]:
-    """Return the living nodes of the connected cluster that can hold workers."""
+def cluster_nodes(types: Sequence[NodeType] = ()) -> list[Node]:
+    """Return the living nodes of the connected cluster that can hold workers.
+
+    Args:
+        types: of which they may be; empty: any.
+    """
     nodes = (
         Node(
             n["Resources"].get("CPU", 0.0),
@@ -175,6 +184,6 @@ def cluster_nodes() -> list[Node]:
             accelerator_of(n["Resources"]),
         )
         for n in ray.nodes()
-        if n["Alive"]
+        if n["Alive"] and (not types or any(t.labels.items() <= n["Labels"].items() for t in types))
     )
     return [node for node in nodes if node.num_cpus > 0]

@@ -9,10 +9,11 @@ from typing import Final
 
 import ray
 
-from sweeps.cluster import Cluster
-from sweeps.resources import GangPlan
+from sweeps.cluster import Cluster, cluster_nodes
+from sweeps.resources import GangPlan, num_gangs_on
 from trainables.data.dataset import SplitData
 from trainables.gang import Gang, GangSettings, start_desk
+from trainables.gang_callbacks import limit_group_start
 from trainables.gate import Gate
 
 END_TIMEOUT_S: Final = 12.0
@@ -32,6 +33,8 @@ def hold_gangs(
     first_lease: int = 1,
 ) -> Iterator[ray.actor.ActorHandle]:
     """Start the desk and every gang; send them home at the end, and close the ledger."""
+    if cluster.node_types:
+        limit_group_start(cluster.node_wait_s)
     held_from_s = time.monotonic()
     # The test part stays here: no worker has its samples or labels during the search.
     desk = start_desk(
@@ -40,6 +43,7 @@ def hold_gangs(
         held_from_s,
         gate,
         first_lease,
+        num_gangs_there(plan, cluster),
     )
     settings = GangSettings(
         num_workers=plan.workers_per_gang,
@@ -47,6 +51,8 @@ def hold_gangs(
         gpus_per_worker=plan.gpus_per_worker,
         threads_per_worker=plan.threads_per_worker,
         storage_path=cluster.scratch if cluster.is_local else f"{storage}/gangs",
+        node_types=cluster.node_types,
+        node_wait_s=cluster.node_wait_s,
     )
     gangs = [Gang(index, settings, desk) for index in range(plan.num_gangs)]
     try:
@@ -62,6 +68,13 @@ def hold_gangs(
             kill_gangs(desk)
             for gang in gangs:
                 gang.join(KILL_TIMEOUT_S)
+
+
+def num_gangs_there(plan: GangPlan, cluster: Cluster) -> int:
+    """Return of how many gangs the nodes are there."""
+    if cluster.is_local:
+        return plan.num_gangs
+    return num_gangs_on(cluster_nodes(cluster.node_types), plan)
 
 
 def kill_gangs(desk: ray.actor.ActorHandle) -> None:

@@ -46,10 +46,14 @@ def gangs_table(
             epochs.get(gang.trial_id, "") if gang.trial_id else "",
             clock_words(gang.seconds),
             hosts_words(gang.hosts),
-            *([] if usd_per_gang_hour is None else [f"{usd_per_gang_hour:.4g}"]),
+            *([] if usd_per_gang_hour is None else [_price_words(gang, usd_per_gang_hour)]),
         )
     hidden = gangs[len(table.rows) :]
     return [table, *([Text(f"{len(hidden)} more gangs: {_kinds(hidden)}")] if hidden else [])]
+
+
+def _price_words(gang: GangStanding, usd_per_gang_hour: float) -> str:
+    return "" if gang.kind == "awaited" else f"{usd_per_gang_hour:.4g}"
 
 
 def _kinds(gangs: Iterable[GangStanding]) -> str:

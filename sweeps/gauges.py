@@ -40,7 +40,7 @@ class SweepGauges:
         for status in TRIAL_STATUSES:
             self._trials.set(statuses[status], {"status": status})
         kinds: Counter[str] = Counter(gang.kind for gang in standing.gangs)
-        for kind in LEDGER_KINDS:
+        for kind in (*LEDGER_KINDS, "awaited"):
             self._gangs.set(kinds[kind], {"kind": kind})
         held_seconds = standing.holding.held_seconds
         self._held.set(held_seconds)

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +24,12 @@ from sweeps.draw import tell_refusals
 from sweeps.feeding import trials_to_come
 from sweeps.finale import examine, time_finalists
 from sweeps.front import front
-from sweeps.gangs import hold_gangs
+from sweeps.gangs import hold_gangs, num_gangs_there
 from sweeps.held_sweep import HeldSweep
 from sweeps.journal import Journal
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
-from sweeps.node_types import choose_nodes, read_nodes_to_come
+from sweeps.node_types import choose_nodes, read_node_types, read_nodes_to_come
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
 from sweeps.processes import describe_driver
 from sweeps.progress import Progress
@@ -88,7 +89,10 @@ def launch(spec: SweepSpec) -> int:
     with contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         console = Console()
-        nodes = _nodes(spec, console) if cluster else [local_node()]
+        if cluster is not None and spec.node_types is not None:
+            types = read_node_types(spec.cluster_file, spec.node_types)
+            cluster = replace(cluster, node_types=types, node_wait_s=spec.node_wait_s)
+        nodes = _nodes(spec, cluster, console) if cluster else [local_node()]
         sweep = prepare_sweep(spec, nodes, folder, console, started_s, resumption)
         if spec.dry_run:
             _say_plan(console, sweep)
@@ -129,14 +133,14 @@ def launch(spec: SweepSpec) -> int:
     return EXIT_INTERRUPTED
 
 
-def _nodes(spec: SweepSpec, console: Console) -> list[Node]:
+def _nodes(spec: SweepSpec, cluster: Cluster, console: Console) -> list[Node]:
     """Return the cluster's nodes that the sweep is planned on; some may not be up yet."""
-    present = cluster_nodes()
+    present = cluster_nodes(cluster.node_types)
     # What ray up left on this machine is of the cluster that `auto` finds, and of no other.
     is_known = spec.cluster_file is not None or spec.address == "auto"
     nodes = choose_nodes(
         present,
-        read_nodes_to_come(spec.cluster_file, present) if is_known else [],
+        read_nodes_to_come(spec.cluster_file, cluster_nodes(), spec.node_types) if is_known else [],
         gangs=spec.gangs,
         workers_per_gang=spec.workers_per_trial,
         gpus_per_worker=spec.gpus_per_worker,
@@ -198,6 +202,7 @@ def _run(
             trials_to_come(sweep, recorder),
             cluster.links,
             write=journal.append,
+            num_there=lambda: num_gangs_there(sweep.plan.gangs, cluster),
             past=() if sweep.past is None else sweep.past.spans,
             tell=tell,
         )

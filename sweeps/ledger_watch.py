@@ -22,6 +22,7 @@ from trainables.ledger import Account, GangStanding, Span, Standing
 
 POLL_S: Final = 0.25
 WRITE_INTERVAL_S: Final = 5.0
+ARRIVAL_INTERVAL_S: Final = 1.0
 JOURNAL_INTERVAL_S: Final = 1.0
 """Seconds of held gangs that a killed driver leaves uncounted, at most."""
 
@@ -40,6 +41,7 @@ class LedgerWatch:
         trials: returns the trials as the recorder has them, and those to come; read only.
         links: of the cluster, to be written down.
         write: puts what was held into the journal.
+        num_there: returns of how many gangs the nodes are there; None: of all.
         past: spans of earlier processes of the sweep, on the clock of the Unix epoch.
         tell: hears what workers say that the user shall know at once.
     """
@@ -53,6 +55,7 @@ class LedgerWatch:
         links: Mapping[str, Any],
         *,
         write: Write,
+        num_there: Callable[[], int] | None = None,
         past: Sequence[Span] = (),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -63,6 +66,8 @@ class LedgerWatch:
         self._folder = folder
         self._trials = trials
         self._tell = tell
+        self._num_there = num_there
+        self._arrivals_s = time.monotonic()
         self._write_event = write
         self._to_unix_s = time.time() - time.monotonic()
         self._spans = list(past)
@@ -123,6 +128,7 @@ class LedgerWatch:
         self.standing = standing
         for line in ray.get(self._desk.take_notices.remote()):
             self._tell(line)
+        self._await_nodes(standing)
         self._gangs |= {gang.gang: gang for gang in standing.gangs}
         self._spending.look(self._trials(), standing)
         if time.monotonic() - self._journalled_s >= JOURNAL_INTERVAL_S:
@@ -142,6 +148,14 @@ class LedgerWatch:
         if standing.is_spent and self.spent is None:
             self.spent = "it could not pay another epoch"
         return min(POLL_S, left_s)
+
+    def _await_nodes(self, standing: Standing) -> None:
+        """Look whether nodes have come for gangs that are not held yet."""
+        is_due = time.monotonic() - self._arrivals_s >= ARRIVAL_INTERVAL_S
+        is_awaited = any(gang.kind == "awaited" for gang in standing.gangs)
+        if self._num_there is not None and is_due and is_awaited:
+            ray.get(self._desk.arrive.remote(self._num_there()))
+            self._arrivals_s = time.monotonic()
 
     def _journal(self) -> None:
         """Put into the journal what has ended since, and what is open as if it were lost now."""

@@ -97,6 +97,12 @@ def plan_gangs(
     raise _does_not_fit(plan, need, f"room for {num_placed} on {len(nodes)} nodes")
 
 
+def num_gangs_on(nodes: list[Node], plan: GangPlan) -> int:
+    """Return how many of a plan's gangs find their places on these nodes."""
+    num_workers = sum(_num_placed(node, plan) for node in nodes)
+    return min(plan.num_gangs, num_workers // plan.workers_per_gang)
+
+
 def _shares(share: float, *, has_gpus: bool) -> list[float]:
     """Return the CPUs that a worker may reserve, the most first; a GPU's worker needs one."""
     most = 1 if has_gpus else int(share)

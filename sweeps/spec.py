@@ -26,6 +26,8 @@ POPULATION: Final = ("pbt", "pb2", "mo_pbt")
 """Schedulers whose trials take over one another's weights."""
 
 SearcherName = Literal["random", "known_latency", "tpe", "motpe", "nsga2", "gp"]
+_NODE_WAIT: Final = "5m"
+
 OPTUNA: Final = ("tpe", "motpe", "nsga2", "gp")
 """Searchers that are samplers of Optuna's."""
 
@@ -174,6 +176,12 @@ class SweepSpec:
     """File that the cluster was started with by `ray up`: --gangs may ask for nodes that its
     autoscaler has yet to bring up; None: with auto, that which `ray up` left on this machine."""
 
+    node_types: tuple[str, ...] | None = None
+    """Types of nodes of the cluster file, in the order in which gangs ask for them: for the next
+    where no node of a type comes within --node-wait. None: whatever Ray chooses."""
+    node_wait: str | None = None
+    """How long nodes of a type are waited for: seconds, or 90s, 5m. None: 5m."""
+
     out: str | None = None
     """Run folder; None: runs/NAME-DATE-TIME."""
     storage: str | None = None
@@ -211,7 +219,7 @@ class SweepSpec:
         require("pbt_quorum", self.pbt_quorum, "> 0 and <= 1", lambda part: 0 < part <= 1)
         require("seed", self.seed, ">= 0", lambda value: value >= 0)
         require("reduction_factor", self.reduction_factor, ">= 2", lambda value: value >= 2)
-        for name in ("models", "widths", "objectives", "space"):
+        for name in ("models", "widths", "objectives", "space", "node_types"):
             require(name, getattr(self, name), "at least one value", len)
         self._check_storage()
         if self.cluster_file is not None and self.address is None:
@@ -219,9 +227,22 @@ class SweepSpec:
                 f"--cluster-file must be left out without --address, got {self.cluster_file}; add "
                 "--address auto"
             )
+        self._check_node_types()
         self._check_scheduler()
         self._check_compression()
         self._check_objectives(self.objectives or ())
+
+    def _check_node_types(self) -> None:
+        if self.node_types is not None and self.address is None:
+            raise InputError(
+                f"--node-types must be left out without --address, got {' '.join(self.node_types)};"
+                " add --address auto"
+            )
+        if self.node_wait is not None and self.node_types is None:
+            raise InputError(
+                f"--node-wait must come with --node-types, got {self.node_wait}; add it"
+            )
+        _seconds(self.node_wait or _NODE_WAIT, "--node-wait")
 
     def _check_storage(self) -> None:
         """Check that no secret is in the URI: it is written to the run folder, and printed."""
@@ -322,6 +343,11 @@ class SweepSpec:
         """The time limit in seconds."""
         return None if self.time_limit is None else _seconds(self.time_limit)
 
+    @property
+    def node_wait_s(self) -> float:
+        """How long nodes of a type are waited for, in seconds."""
+        return _seconds(self.node_wait or _NODE_WAIT, "--node-wait")
+
     def resolved_objectives(self) -> tuple[Objective, ...]:
         """Return the objectives, the defaults filled in."""
         cost = "cost_usd:min" if self.asks_for_price else "gang_seconds:min"
@@ -359,7 +385,7 @@ def require(name: str, value: Any, rule: str, holds: Callable[[Any], Any]) -> No
         raise InputError(f"{flag} must be {rule}, got {value}; give another value")
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, flag: str = "--time-limit") -> float:
     """Return seconds from `90`, `90s`, `1.5m` or `2h`.
 
     Raises:
@@ -369,6 +395,6 @@ def _seconds(text: str) -> float:
     seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
     if seconds <= 0:
         raise InputError(
-            f"--time-limit must be a time > 0 in seconds or with s, m or h, got {text}; write 90m"
+            f"{flag} must be a time > 0 in seconds or with s, m or h, got {text}; write 90m"
         )
     return seconds

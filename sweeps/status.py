@@ -123,7 +123,8 @@ def _held_lines(run: Path, gangs: list[GangStanding], usd: float | None) -> list
     for row in ledger.to_pylist():
         by_kind[row["kind"]] += row["ended_s"] - row["started_s"]
     for gang in gangs:
-        by_kind[gang.kind] += gang.seconds
+        if gang.kind != "awaited":
+            by_kind[gang.kind] += gang.seconds
     held = sum(by_kind.values())
     if not held:
         return []

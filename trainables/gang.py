@@ -24,13 +24,12 @@ import ray.train.collective
 import ray.train.torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
-# Told when a run's controller starts; Ray has no public way to reach that actor.
-from ray.train.v2._internal.execution.callback import ControllerCallback
-
 from trainables.errors import TrainingError
+from trainables.gang_callbacks import gang_callbacks
 from trainables.gang_state import Seat
 from trainables.gate import Gate
 from trainables.lease import LeaseDesk
+from trainables.node_turns import NodeType
 from trainables.orders import (
     Close,
     Done,
@@ -66,6 +65,8 @@ class GangSettings:
         gpus_per_worker: 0 or a count; workers run on CPU (gloo) or GPU (NCCL).
         threads_per_worker: torch's intra-op threads.
         storage_path: folder or URI that Ray Train may write to, reachable by every node.
+        node_types: that may hold the workers, in the order in which they are asked for; empty: any.
+        node_wait_s: how long nodes of a type are waited for.
     """
 
     num_workers: int
@@ -73,6 +74,8 @@ class GangSettings:
     gpus_per_worker: float
     threads_per_worker: int
     storage_path: str
+    node_types: tuple[NodeType, ...] = ()
+    node_wait_s: float = 60.0
 
 
 # --- the desk as an actor ------------------------------------------------------------------------
@@ -99,6 +102,7 @@ class DeskActor(LeaseDesk):
         held_from_s: float,
         gate: Gate | None,
         first_lease: int,
+        num_there: int | None,
     ) -> None:
         super().__init__(
             workers_per_gang,
@@ -107,6 +111,7 @@ class DeskActor(LeaseDesk):
             held_from_s=held_from_s,
             gate=gate,
             first_lease=first_lease,
+            num_there=num_there,
         )
         self._notices: dict[str, bool] = {}  # line -> whether the driver has it
 
@@ -121,26 +126,13 @@ class DeskActor(LeaseDesk):
         return new
 
 
-class ControllerNotice(ControllerCallback):  # type: ignore[misc]  # Ray's classes are untyped
-    """Tells the desk of the actor that restarts a gang's workers, so that it can be ended."""
-
-    def __init__(self, gang: int, desk: ray.actor.ActorHandle) -> None:
-        self._gang = gang
-        self._desk = desk
-
-    def after_controller_start(self, train_run_context: Any) -> None:
-        """Hand in the handle; runs inside the controller."""
-        controller = ray.get_runtime_context().current_actor
-        if not ray.get(self._desk.enter_controller.remote(self._gang, controller)):
-            ray.kill(controller)
-
-
 def start_desk(
     workers_per_gang: list[int],
     data: Any,
     held_from_s: float,
     gate: Gate | None = None,
     first_lease: int = 1,
+    num_there: int | None = None,
 ) -> ray.actor.ActorHandle:
     """Start the desk on this node; workers fetch `data` once per node, from shared memory.
 
@@ -151,13 +143,14 @@ def start_desk(
             clock the desk shares.
         gate: asked before epochs are trained; None: all are.
         first_lease: the number of the first one.
+        num_there: gangs whose nodes are there already; None: all.
     """
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
     actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
     reference = ray.put(data)
-    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease)
+    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease, num_there)
 
 
 # --- the driver's side ---------------------------------------------------------------------------
@@ -204,7 +197,9 @@ class Gang:
                 storage_path=settings.storage_path,
                 failure_config=ray.train.FailureConfig(max_failures=-1),
                 worker_runtime_env={"env_vars": worker_environment(settings)},
-                callbacks=[ControllerNotice(self._index, self._desk)],
+                callbacks=gang_callbacks(
+                    self._index, self._desk, settings.node_types, settings.node_wait_s
+                ),
             ),
         )
 

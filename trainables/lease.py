@@ -61,6 +61,7 @@ class LeaseDesk:
         held_from_s: when the gangs were asked for, on that clock; None: now.
         gate: asked before epochs are trained; None: all are.
         first_lease: the number of the first one; checkpoints are named by it.
+        num_there: gangs whose nodes are there from the start; None: all.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class LeaseDesk:
         held_from_s: float | None = None,
         gate: Gate | None = None,
         first_lease: int = 1,
+        num_there: int | None = None,
     ) -> None:
         self._first_lease = first_lease
         self._gangs = [GangState(*numbers) for numbers in enumerate(workers_per_gang)]
@@ -79,7 +81,7 @@ class LeaseDesk:
         self._probe = probe
         self._clock = clock
         self._gate = gate
-        self._ledger = Ledger(len(self._gangs), clock, held_from_s)
+        self._ledger = Ledger(len(self._gangs), clock, held_from_s, num_there)
         self._denials: dict[str, str] = {}  # trial_id -> why it was denied an epoch
         self._given_up: str | None = None  # why nothing is trained any more
         self._leases: dict[str, int] = {}  # trial_id -> gang
@@ -327,6 +329,11 @@ class LeaseDesk:
             if self._is_closing and state.has_ended:
                 self._ledger.close(state.index)
 
+    async def arrive(self, num_gangs: int) -> None:
+        """Say that the nodes of so many gangs are there, in all."""
+        if not self._is_closing:
+            self._ledger.arrive(num_gangs)
+
     async def enter_controller(self, gang: int, controller: Any) -> bool:
         """Keep the handle of the actor that starts a gang's workers; return whether it shall."""
         self._gangs[gang].controller = controller
@@ -346,7 +353,8 @@ class LeaseDesk:
         is_idle = all(state.order is None for state in self._gangs)
         is_spent = self._gate is not None and is_idle and self._gate.is_spent(holding)
         idle = self._ledger.account().by_kind.get("idle", 0.0)
-        gangs = tuple(self._gangs[span.gang].stand(span) for span in self._ledger.open_spans())
+        held = [self._gangs[span.gang].stand(span) for span in self._ledger.open_spans()]
+        gangs = (*held, *self._ledger.awaited())
         return Standing(holding, is_spent, idle, self._num_leases, len(self._ledger.spans), gangs)
 
     async def account(self) -> Account:

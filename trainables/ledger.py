@@ -1,8 +1,9 @@
 """The ledger: what every second of every held gang went to. Pure: no Ray, no Torch.
 
-A gang is held from before it was placed until after its workers ended. What it does is a chain of
-spans: a span ends at the very reading of the clock at which the next begins. So the spans of a
-gang have no gaps and no overlaps, and their sum is what was held.
+A gang is held from before it was placed until after its workers ended; one whose nodes are still
+to come, from when they are there. What it does is a chain of spans: a span ends at the very reading
+of the clock at which the next begins. So the spans of a gang have no gaps and no overlaps, and
+their sum is what was held.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Holding:
     Attributes:
         now_s: the moment, on the ledger's clock.
         held_seconds: of all gangs together.
-        num_held: gangs that are held now.
+        num_held: gangs that are held now, or as soon as their nodes are there.
     """
 
     now_s: float
@@ -80,7 +81,7 @@ class GangStanding:
     """What a gang does at a moment.
 
     Attributes:
-        kind: as of a `Span`.
+        kind: as of a `Span`; or `awaited`, while its nodes are still to come.
         trial_id: whose it is; None: overhead.
         seconds: for how long it has done so.
         hosts: of its workers, by rank; those it last had, while it starts again.
@@ -88,7 +89,7 @@ class GangStanding:
 
     gang: int
     generation: int
-    kind: SpanKind
+    kind: SpanKind | Literal["awaited"]
     trial_id: str | None
     seconds: float
     hosts: tuple[str, ...]
@@ -104,7 +105,7 @@ class Standing:
         idle_seconds: of all gangs, between and around leases.
         num_leases: given so far.
         num_spans: that have ended.
-        gangs: that are held.
+        gangs: that are held or awaited.
     """
 
     holding: Holding
@@ -142,19 +143,27 @@ class Account:
 
 
 class Ledger:
-    """Spans of gangs, all held from the start.
+    """Spans of gangs, held from the start but for those whose nodes are still to come.
 
     Args:
         num_gangs: of the sweep.
         clock: seconds, monotonic.
         held_from_s: when the gangs were asked for, on that clock; None: now.
+        num_there: gangs whose nodes are there from the start; None: all.
     """
 
     def __init__(
-        self, num_gangs: int, clock: Callable[[], float], held_from_s: float | None = None
+        self,
+        num_gangs: int,
+        clock: Callable[[], float],
+        held_from_s: float | None = None,
+        num_there: int | None = None,
     ) -> None:
         self._clock = clock
         start_s = clock() if held_from_s is None else held_from_s
+        self._asked_s = start_s
+        first_awaited = num_gangs if num_there is None else num_there
+        self._awaited = set(range(first_awaited, num_gangs))  # open, but not held
         self._open: dict[int, _Open] = {
             gang: _Open("start_up", None, 0, start_s, start_s) for gang in range(num_gangs)
         }
@@ -166,12 +175,41 @@ class Ledger:
         span = self._open.get(gang)
         if span is None:
             return  # its workers have ended
+        if gang in self._awaited:
+            if kind not in ("idle", "training", "examination"):
+                return  # it is not there, and may never be
+            self._take_place(gang)
+            span = self._open[gang]
         if (span.kind, span.trial_id) == (kind, trial_id):
             span.generation = generation
             return
         now_s = self._clock()
         self._end(gang, span, now_s)
         self._open[gang] = _Open(kind, trial_id, generation, now_s, now_s)
+
+    def arrive(self, num_gangs: int) -> None:
+        """Say that the nodes of so many gangs are there, in all: they are held from now on."""
+        num_more = num_gangs - (len(self._open) - len(self._awaited))
+        for gang in sorted(self._awaited)[: max(0, num_more)]:
+            self._hold(gang)
+
+    def _hold(self, gang: int) -> None:
+        self._awaited.discard(gang)
+        self._open[gang].started_s = self._open[gang].safe_s = self._clock()
+
+    def _take_place(self, gang: int) -> None:
+        """Let an awaited gang that is there have the place of one that was thought to be."""
+        starting = (
+            other
+            for other, span in self._open.items()
+            if span.kind == "start_up" and other not in self._awaited
+        )
+        other = next(starting, None)
+        if other is None:
+            self._hold(gang)
+            return
+        self._open[gang], self._open[other] = self._open[other], self._open[gang]
+        self._awaited ^= {gang, other}
 
     def mark_saved(self, gang: int) -> None:
         """Say that what the gang has done so far can't be lost any more."""
@@ -195,20 +233,21 @@ class Ledger:
     def close(self, gang: int) -> None:
         """Say that the workers of a gang have ended."""
         span = self._open.pop(gang, None)
-        if span is not None:
+        if span is not None and gang not in self._awaited:
             self._end(gang, span, self._clock())
+        self._awaited.discard(gang)
 
     def holding(self) -> Holding:
         """Return what has been held so far."""
         now_s = self._clock()
-        held = sum(now_s - span.started_s for span in self._open.values())
+        held = sum(now_s - span.started_s for _, span in self._held())
         return Holding(now_s, self._closed.held_seconds + held, len(self._open))
 
     def if_lost_now(self) -> list[Span]:
         """Return the open spans as they would be if all gangs were lost at this moment."""
         now_s = self._clock()
         spans = []
-        for gang, span in self._open.items():
+        for gang, span in self._held():
             lost_from_s = span.safe_s if span.kind == "training" else now_s
             if lost_from_s > span.started_s:
                 spans.append(self._span(gang, span, lost_from_s))
@@ -219,7 +258,16 @@ class Ledger:
     def open_spans(self) -> list[Span]:
         """Return what each gang that is held does, up to now."""
         now_s = self._clock()
-        return [self._span(gang, span, now_s) for gang, span in self._open.items()]
+        return [self._span(gang, span, now_s) for gang, span in self._held()]
+
+    def awaited(self) -> list[GangStanding]:
+        """Return the gangs whose nodes are still to come."""
+        seconds = self._clock() - self._asked_s
+        gangs = sorted(self._awaited)
+        return [GangStanding(gang, 0, "awaited", None, seconds, ()) for gang in gangs]
+
+    def _held(self) -> list[tuple[int, _Open]]:
+        return [(gang, span) for gang, span in self._open.items() if gang not in self._awaited]
 
     def account(self) -> Account:
         """Return the sums so far, open spans included."""

@@ -21,8 +21,9 @@ from sweeps.searchers.known_latency import KnownLatencyOptions, KnownLatencySear
 from sweeps.searchers.pool import make_pool
 from sweeps.searchers.protocol import Searcher
 from sweeps.searchers.random_order import RandomSearcher
-from sweeps.simulate.recorded_table import RecordedTable, read_table
-from sweeps.simulate.replay import CONFIG_ID, Setup, replay
+from sweeps.simulate.fleet import FleetModel
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable, read_table
+from sweeps.simulate.replay import FleetRun, Setup, SimulatedRun, replay
 from sweeps.simulate.simulated_folder import write_simulated
 from sweeps.spec import POPULATION, SchedulerName, SearcherName, require, require_optuna
 from trainables.errors import EXIT_BAD_INPUT, InputError
@@ -59,9 +60,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", default="stopping", choices=("stopping", "promotion"))
     parser.add_argument("--start-seconds", type=float, default=0.0, help="a trial takes to start")
     parser.add_argument("--restore-seconds", type=float, default=0.0, help="and to go on")
+    _add_fleet(parser.add_argument_group("gangs that can be lost (any of these makes a fleet)"))
     parser.add_argument("--out", type=Path, required=True, help="run folder to write")
     parser.add_argument("--overwrite", action="store_true", help="delete what lies in --out")
     return parser
+
+
+def _add_fleet(group: argparse._ArgumentGroup) -> None:
+    for flag, meaning in (
+        ("--start-up-seconds", "from asking for a gang's node until it is ready, median"),
+        ("--restart-seconds", "of workers on a node that is there, median"),
+        ("--preemption-hours", "until a gang's node is taken away, mean"),
+        ("--failure-hours", "until a gang's workers fail, mean"),
+        ("--checkpoint-seconds", "to write a checkpoint"),
+    ):
+        group.add_argument(flag, type=float, help=meaning)
+    group.add_argument("--checkpoint-epochs", type=int, help="between two checkpoints")
 
 
 def _simulate(asked: argparse.Namespace) -> None:
@@ -85,11 +99,12 @@ def _simulate(asked: argparse.Namespace) -> None:
         asked.start_seconds,
         asked.restore_seconds,
     )
+    model = _fleet_model(asked)
     for seed, folder in enumerate(folders):
         started_s = time.monotonic()
         scheduler = _scheduler(asked, table, objectives)
         searcher = _searcher(asked, table, objectives, seed)
-        run = replay(table, scheduler, searcher, setup)
+        run = replay(table, scheduler, searcher, setup, model, seed)
         settings = {name: value for name, value in vars(asked).items() if name not in _PATHS}
         settings |= {"table": table.name, "seed": seed}
         write_simulated(folder, table, run, objectives, settings)
@@ -101,8 +116,44 @@ def _simulate(asked: argparse.Namespace) -> None:
             f"{folder.path}",
             flush=True,
         )
+        if run.fleet is not None:
+            print(f"        {_fleet_words(run, run.fleet)}", flush=True)
 
 
+def _fleet_model(asked: argparse.Namespace) -> FleetModel | None:
+    """Return what was said of the gangs; None if nothing was."""
+    given = {name: getattr(asked, name) for name in _FLEET if getattr(asked, name) is not None}
+    if not given:
+        return None
+    return FleetModel(
+        asked.workers,
+        start_seconds=asked.start_seconds,
+        restore_seconds=asked.restore_seconds,
+        **given,
+    )
+
+
+def _fleet_words(run: SimulatedRun, fleet: FleetRun) -> str:
+    account = fleet.ledger.account()
+    parts = ", ".join(
+        f"{kind.replace('_', '-')} {seconds / account.held_seconds:.1%}"
+        for kind, seconds in sorted(account.by_kind.items(), key=lambda item: -item[1])
+    )
+    return (
+        f"{run.useful_seconds / account.held_seconds:.1%} of {account.held_seconds:.0f} held s "
+        f"trained epochs that were reported ({parts}); {fleet.num_preemptions} preemptions, "
+        f"{fleet.num_failures} failures"
+    )
+
+
+_FLEET: Final = (
+    "start_up_seconds",
+    "restart_seconds",
+    "preemption_hours",
+    "failure_hours",
+    "checkpoint_seconds",
+    "checkpoint_epochs",
+)
 _PATHS: Final = ("table", "out", "overwrite")
 
 
@@ -122,6 +173,12 @@ def _check(asked: argparse.Namespace) -> None:
         ("horizon_seconds", "> 0", lambda value: value > 0),
         ("start_seconds", ">= 0", lambda value: value >= 0),
         ("restore_seconds", ">= 0", lambda value: value >= 0),
+        ("start_up_seconds", ">= 0", lambda value: value >= 0),
+        ("restart_seconds", ">= 0", lambda value: value >= 0),
+        ("preemption_hours", "> 0", lambda value: value > 0),
+        ("failure_hours", "> 0", lambda value: value > 0),
+        ("checkpoint_seconds", ">= 0", lambda value: value >= 0),
+        ("checkpoint_epochs", ">= 1", lambda value: value >= 1),
     )
     for name, rule, is_met in rules:
         require(name, getattr(asked, name), rule, is_met)

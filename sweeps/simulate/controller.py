@@ -18,6 +18,7 @@ from ray.tune.registry import register_trainable
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from sweeps.simulate.timeline import Timeline
 from sweeps.simulate.virtual_actors import VirtualActor, VirtualActors
 
 _NAME = "simulated_trial"
@@ -57,29 +58,24 @@ def run_controller(
     callback: Callback,
     create_actor: Callable[[Mapping[str, Any]], VirtualActor],
     num_workers: int,
-    horizon_s: float,
-) -> float:
+    timeline: Timeline,
+) -> None:
     """Run a sweep to its end, or to the horizon.
 
     Args:
         scheduler: Tune's, or our adapter.
         search: brings the trials.
-        callback: hears of trials and results; `callback.clock` is told the clock.
+        callback: hears of trials and results.
         create_actor: makes a trial's actor from Tune's keyword arguments.
         num_workers: trials that train at the same time.
-        horizon_s: virtual seconds; what would end later never does.
-
-    Returns:
-        The virtual seconds that went by.
+        timeline: when things happen.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     # Tune insists on a folder a trial, which memory makes quicker than a disk.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="paretune-simulate-", dir=memory) as scratch:
-        actors = VirtualActors(num_workers, create_actor, horizon_s)
-        callback.clock = lambda: actors.now_s
+        actors = VirtualActors(num_workers, create_actor, timeline)
         _run(_controller(scheduler, search, callback, actors, Path(scratch)), actors)
-    return min(actors.now_s, horizon_s)
 
 
 def _controller(

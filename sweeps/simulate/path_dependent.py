@@ -28,6 +28,7 @@ from sweeps.domains import Uniform
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.searchers.tune_feed import SearcherFeed
 from sweeps.simulate.controller import run_controller
+from sweeps.simulate.timeline import Timeline
 
 OBJECTIVES: Final = (Objective("f1", "min"), Objective("f2", "min"))
 
@@ -84,6 +85,9 @@ class PathTrial:
         self._begin(args[0])
         return True, 0.0
 
+    def end(self) -> None:
+        """See `VirtualActor`."""
+
     def _train(self) -> dict[str, Any]:
         self._epoch += 1
         draw = np.random.default_rng((int(self._config[_CONFIG_SEED]), self._epoch))
@@ -101,15 +105,14 @@ class PathTrial:
 
 
 class _Points(Callback):  # type: ignore[misc]  # Ray's classes are untyped
-    clock: Callable[[], float]
-
-    def __init__(self) -> None:
+    def __init__(self, timeline: Timeline) -> None:
         self.run = PopulationRun()
+        self._timeline = timeline
 
     def on_trial_result(
         self, iteration: int, trials: Sequence[Trial], trial: Trial, result: Any, **_: Any
     ) -> None:
-        self.run.points.append((self.clock(), result["f1"], result["f2"]))
+        self.run.points.append((self._timeline.now_s, result["f1"], result["f2"]))
 
 
 def run_population(
@@ -135,7 +138,8 @@ def run_population(
         }
         for number in range(size)
     ]
-    points = _Points()
+    timeline = Timeline()
+    points = _Points(timeline)
     kept: dict[str, Any] = {}
 
     def hear(*_: Any) -> None:
@@ -149,7 +153,7 @@ def run_population(
         callback=points,
         create_actor=lambda kwargs: PathTrial(kwargs["config"], num_epochs, kept),
         num_workers=size,
-        horizon_s=float("inf"),
+        timeline=timeline,
     )
     return points.run
 

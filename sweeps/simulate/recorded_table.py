@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.records import Objective, numeric_columns
+from trainables.epoch_result import IS_LAST
 from trainables.errors import InputError
+
+CONFIG_ID: Final = "config_id"
+"""Of a trial's config: the index of the table's config that it replays."""
 
 CONFIGS_FILE = "configs.parquet"
 CURVES_FILE = "curves.parquet"
@@ -95,6 +99,29 @@ class RecordedTable:
     def known_of(self, index: int) -> dict[str, float]:
         """Return what is known of a config before it trains."""
         return {name: float(self.columns[name][index]) for name in self.known}
+
+    def report(self, index: int, place: int) -> tuple[dict[str, Any], float]:
+        """Return what a config reports, and the seconds since its report before.
+
+        Args:
+            index: of the config.
+            place: of the report in its curve.
+        """
+        curve = self.curves[index]
+        before_s = float(curve.seconds[place - 1]) if place else 0.0
+        is_last = place + 1 == len(curve.epochs)
+        return {
+            "epoch": int(curve.epochs[place]),
+            self.metric.column: float(curve.values[place]),
+            "seconds": float(curve.seconds[place]),
+            "done": is_last,
+            **({IS_LAST: True} if is_last else {}),
+        }, float(curve.seconds[place]) - before_s
+
+
+def trial_name(index: int) -> str:
+    """Return the id of the trial that replays a config."""
+    return f"trial_{index:05d}"
 
 
 def read_table(folder: Path) -> RecordedTable:

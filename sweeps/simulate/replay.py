@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from ray import tune
 from ray.train._internal.session import _TrainingResult
@@ -15,10 +15,12 @@ from ray.tune.schedulers import TrialScheduler
 from sweeps.searchers.protocol import Searcher
 from sweeps.searchers.tune_feed import SearcherFeed
 from sweeps.simulate.controller import run_controller
-from sweeps.simulate.recorded_table import RecordedTable
-from trainables.epoch_result import IS_LAST
-
-CONFIG_ID: Final = "config_id"
+from sweeps.simulate.fleet import Fleet, FleetModel
+from sweeps.simulate.fleet_trial import FleetTrial
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable, trial_name
+from sweeps.simulate.timeline import Timeline
+from sweeps.simulate.virtual_actors import VirtualActor
+from trainables.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -60,21 +62,43 @@ class SimulatedReport:
     seconds: float
 
 
+@dataclass(frozen=True)
+class FleetRun:
+    """What came of a fleet's gangs.
+
+    Attributes:
+        ledger: what their seconds went to.
+        num_preemptions: nodes that were taken away.
+        num_failures: of gangs' workers.
+    """
+
+    ledger: Ledger
+    num_preemptions: int
+    num_failures: int
+
+
 @dataclass
 class SimulatedRun:
     """What came of a replay.
 
     Attributes:
         reports: as they came.
-        status: of each trial, by id: completed, stopped or interrupted.
+        status: of each trial, by id: completed, stopped, failed or interrupted.
         index: of each trial's config in the table, by id.
         seconds: virtual, that went by.
+        fleet: what came of its gangs; None without one.
     """
 
     reports: list[SimulatedReport] = field(default_factory=list)
     status: dict[str, str] = field(default_factory=dict)
     index: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    fleet: FleetRun | None = None
+
+    @property
+    def useful_seconds(self) -> float:
+        """What it took to train the epochs that were reported, each once."""
+        return sum({report.trial_id: report.seconds for report in self.reports}.values())
 
 
 class ReplayedTrial:
@@ -105,31 +129,25 @@ class ReplayedTrial:
         self._begin(args[0])
         return True, 0.0
 
+    def end(self) -> None:
+        """See `VirtualActor`."""
+
     def _train(self) -> tuple[dict[str, Any], float]:
-        curve = self._table.curves[self._index]
-        place = self._num_reports
-        before_s = float(curve.seconds[place - 1]) if place else 0.0
-        seconds = float(curve.seconds[place]) - before_s + self._delay_s
-        self._delay_s = 0.0
+        result, seconds = self._table.report(self._index, self._num_reports)
         self._num_reports += 1
-        is_last = self._num_reports == len(curve.epochs)
-        return {
-            "epoch": int(curve.epochs[place]),
-            self._table.metric.column: float(curve.values[place]),
-            "seconds": float(curve.seconds[place]),
-            "done": is_last,
-            **({IS_LAST: True} if is_last else {}),
-        }, seconds
+        seconds += self._delay_s
+        self._delay_s = 0.0
+        return result, seconds
 
 
 class _Collector(Callback):  # type: ignore[misc]  # Ray's classes are untyped
     """Keeps what trials report."""
 
-    clock: Callable[[], float]
-
-    def __init__(self, table: RecordedTable) -> None:
+    def __init__(self, table: RecordedTable, timeline: Timeline, fleet: Fleet | None) -> None:
         self.run = SimulatedRun()
         self._table = table
+        self._timeline = timeline
+        self._fleet = fleet
 
     def on_trial_start(
         self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any
@@ -142,7 +160,7 @@ class _Collector(Callback):  # type: ignore[misc]  # Ray's classes are untyped
     ) -> None:
         self.run.reports.append(
             SimulatedReport(
-                self.clock(),
+                self._timeline.now_s,
                 trial.trial_id,
                 trial.config[CONFIG_ID],
                 result["epoch"],
@@ -157,10 +175,26 @@ class _Collector(Callback):  # type: ignore[misc]  # Ray's classes are untyped
         curve = self._table.curves[trial.config[CONFIG_ID]]
         is_whole = trial.last_result.get("epoch") == curve.epochs[-1]
         self.run.status[trial.trial_id] = "completed" if is_whole else "stopped"
+        self._release(trial)
+
+    def on_trial_error(
+        self, iteration: int, trials: Sequence[Trial], trial: Trial, **_: Any
+    ) -> None:
+        self.run.status[trial.trial_id] = "failed"
+        self._release(trial)
+
+    def _release(self, trial: Trial) -> None:
+        if self._fleet is not None:
+            self._fleet.release_trial(trial.trial_id)
 
 
 def replay(
-    table: RecordedTable, scheduler: TrialScheduler, searcher: Searcher, setup: Setup
+    table: RecordedTable,
+    scheduler: TrialScheduler,
+    searcher: Searcher,
+    setup: Setup,
+    model: FleetModel | None = None,
+    seed: int = 0,
 ) -> SimulatedRun:
     """Replay a table.
 
@@ -169,18 +203,33 @@ def replay(
         scheduler: Tune's, or ours in a `TuneAdapter`.
         searcher: chooses among the candidates.
         setup: workers, trials and time.
+        model: of gangs that the workers lease; None: nothing fails.
+        seed: of what befalls the gangs.
     """
-    collector = _Collector(table)
+    timeline = Timeline(setup.horizon_s)
+    fleet = None if model is None else Fleet(model, timeline, seed)
+    collector = _Collector(table, timeline, fleet)
 
     def propose(index: int) -> tuple[str, dict[str, Any]]:
-        return f"trial_{index:05d}", {CONFIG_ID: index}
+        return trial_name(index), {CONFIG_ID: index}
 
-    collector.run.seconds = run_controller(
+    def create_actor(kwargs: Mapping[str, Any]) -> VirtualActor:
+        config = kwargs["config"]
+        if fleet is None:
+            return ReplayedTrial(table, setup, config)
+        return FleetTrial(table, fleet, int(config[CONFIG_ID]))
+
+    run_controller(
         scheduler=scheduler,
         search=SearcherFeed(searcher, propose, setup.num_trials),
         callback=collector,
-        create_actor=lambda kwargs: ReplayedTrial(table, setup, kwargs["config"]),
+        create_actor=create_actor,
         num_workers=setup.num_workers,
-        horizon_s=setup.horizon_s,
+        timeline=timeline,
     )
-    return collector.run
+    run = collector.run
+    run.seconds = min(timeline.now_s, setup.horizon_s)
+    if fleet is not None:
+        fleet.close()
+        run.fleet = FleetRun(fleet.ledger, fleet.num_preemptions, fleet.num_failures)
+    return run

@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from analysis.records import (
+    LEDGER_FILE,
+    LEDGER_SCHEMA,
     RESULTS_FILE,
     RESULTS_SCHEMA,
     SCHEMA_VERSION,
@@ -62,6 +64,8 @@ def write_simulated(
     folder.write_table(RESULTS_FILE, schema, results)
     schema = _with(TRIALS_SCHEMA, [table.metric.column, *table.known])
     folder.write_table(TRIALS_FILE, schema, _trials(table, run))
+    if run.fleet is not None:
+        folder.write_table(LEDGER_FILE, LEDGER_SCHEMA, map(vars, run.fleet.ledger.spans))
 
 
 def _trials(table: RecordedTable, run: SimulatedRun) -> list[dict[str, Any]]:
@@ -124,4 +128,19 @@ def _sweep(
         "started_unix_s": time.time(),
         "ended_unix_s": time.time(),
         "totals": {"gang_seconds": held},
+        **_fleet(run),
+    }
+
+
+def _fleet(run: SimulatedRun) -> dict[str, Any]:
+    """Return what `sweep.json` says of gangs that could be lost, as that of a real sweep does."""
+    if run.fleet is None:
+        return {}
+    account = run.fleet.ledger.account()
+    return {
+        "ledger": dict(account.by_kind),
+        "totals": {
+            "gang_seconds": sum(account.by_trial.values()),
+            "held_gang_seconds": account.held_seconds,
+        },
     }

@@ -1,13 +1,13 @@
-"""Tune's actors in virtual time: a heap of events in the place of `RayActorManager`.
+"""Tune's actors in virtual time: events in the place of `RayActorManager`.
 
 `TuneController` schedules tasks on actors and is called back when they are done. Here an actor is
 a plain object in this process: a task is computed at once, and its result is handed over when the
-clock has come to the end of the seconds that it takes.
+clock has come to the end of the seconds that it takes. A task whose end isn't known when it begins
+gives a `Deferred` instead.
 """
 
 from __future__ import annotations
 
-import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -17,12 +17,30 @@ from typing import Any, Protocol
 
 from ray.air.execution._internal.tracked_actor import TrackedActor
 
+from sweeps.simulate.timeline import Timeline
+
+
+class Deferred:
+    """The result of a task that ends when `resolve` is called."""
+
+    def __init__(self) -> None:
+        self.on_result: Callable[[Any], None] | None = None
+
+    def resolve(self, result: Any) -> None:
+        """Hand over the result, or the exception that the task raises, unless it was forgotten."""
+        if self.on_result is not None:
+            self.on_result(result)
+
 
 class VirtualActor(Protocol):
     """What a trial's actor does: a method a task, each returning its result and its seconds."""
 
-    def perform(self, method: str, args: tuple[Any, ...]) -> tuple[Any, float]:
+    def perform(self, method: str, args: tuple[Any, ...]) -> tuple[Any, float] | Deferred:
         """Return a task's result, or the exception that it raises, and the seconds it takes."""
+        ...
+
+    def end(self) -> None:
+        """Give back what the actor holds: it is over."""
         ...
 
 
@@ -30,6 +48,7 @@ class VirtualActor(Protocol):
 class _Live:
     actor: VirtualActor
     events: set[int] = field(default_factory=set)  # scheduled and not discarded
+    deferred: set[Deferred] = field(default_factory=set)  # not resolved and not forgotten
 
 
 @dataclass
@@ -44,22 +63,19 @@ class VirtualActors:
     Args:
         num_workers: actors that live at the same time.
         create: makes an actor from the keyword arguments that Tune gives its class.
-        horizon_s: virtual seconds after which nothing happens any more.
+        timeline: when things happen.
     """
 
     def __init__(
         self,
         num_workers: int,
         create: Callable[[Mapping[str, Any]], VirtualActor],
-        horizon_s: float = float("inf"),
+        timeline: Timeline,
     ) -> None:
         self._num_workers = num_workers
         self._create = create
-        self._horizon_s = horizon_s
-        self.now_s = 0.0
+        self._timeline = timeline
         self._numbers = itertools.count()
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._discarded: set[int] = set()
         self._waiting: deque[TrackedActor] = deque()
         self._pending: dict[TrackedActor, _Pending] = {}
         self._live: dict[TrackedActor, _Live] = {}
@@ -72,8 +88,7 @@ class VirtualActors:
     @property
     def is_over(self) -> bool:
         """Whether nothing more happens before the horizon."""
-        self._drop_discarded()
-        return not self._heap or self._heap[0][0] > self._horizon_s
+        return self._timeline.is_over
 
     @property
     def num_live_actors(self) -> int:
@@ -93,18 +108,14 @@ class VirtualActors:
     @property
     def num_actor_tasks(self) -> int:
         """Tasks that run."""
-        return len(self._heap)
+        return self._timeline.num_events
 
     def next(self, timeout: float | None = None) -> bool:
         """Go on to the next event, and tell who waits for it; False if there is none."""
         self._start_waiting()
-        self._drop_discarded()
-        if not self._heap or self._heap[0][0] > self._horizon_s:
-            return False
-        self.now_s, _, tell = heapq.heappop(self._heap)
-        tell()
+        has_happened = self._timeline.step()
         self._start_waiting()
-        return True
+        return has_happened
 
     def add_actor(
         self,
@@ -130,6 +141,7 @@ class VirtualActors:
         """End an actor; tell whether it lived, so that its end will be told."""
         if tracked_actor in self._live:
             self.clear_actor_task_futures(tracked_actor)
+            self._live[tracked_actor].actor.end()
             self._after(0.0, lambda: self._stopped(tracked_actor), tracked_actor)
             return True
         self._pending.pop(tracked_actor, None)
@@ -162,9 +174,15 @@ class VirtualActors:
 
     def clear_actor_task_futures(self, tracked_actor: TrackedActor) -> None:
         """Forget what an actor was to do."""
-        if tracked_actor in self._live:
-            self._discarded |= self._live[tracked_actor].events
-            self._live[tracked_actor].events.clear()
+        live = self._live.get(tracked_actor)
+        if live is None:
+            return
+        for number in live.events:
+            self._timeline.discard(number)
+        for deferred in live.deferred:
+            deferred.on_result = None
+        live.events.clear()
+        live.deferred.clear()
 
     def get_live_actors_resources(self) -> dict[str, float]:
         """Return nothing: for a line of text that nobody reads here."""
@@ -174,7 +192,7 @@ class VirtualActors:
         """End all actors."""
         self._live.clear()
         self._pending.clear()
-        self._heap.clear()
+        self._timeline.clear()
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._live) < self._num_workers:
@@ -204,31 +222,43 @@ class VirtualActors:
         on_result: Callable[[TrackedActor, Any], None] | None,
         on_error: Callable[[TrackedActor, Exception], None] | None,
     ) -> None:
-        result, seconds = self._live[tracked].actor.perform(method, args)
+        live = self._live[tracked]
 
-        def tell() -> None:
+        def tell(result: Any) -> None:
             if isinstance(result, Exception):
                 if on_error:
                     on_error(tracked, result)
             elif on_result:
                 on_result(tracked, result)
 
-        self._after(seconds, tell, tracked)
+        done = live.actor.perform(method, args)
+        if isinstance(done, Deferred):
+            live.deferred.add(done)
+            done.on_result = partial(self._resolved, live, done, tell, tracked)
+        else:
+            result, seconds = done
+            self._after(seconds, partial(tell, result), tracked)
+
+    def _resolved(
+        self,
+        live: _Live,
+        deferred: Deferred,
+        tell: Callable[[Any], None],
+        tracked: TrackedActor,
+        result: Any,
+    ) -> None:
+        live.deferred.discard(deferred)
+        self._after(0.0, partial(tell, result), tracked)
 
     def _after(self, seconds: float, tell: Callable[[], None], tracked: TrackedActor) -> None:
-        number = next(self._numbers)
         events = self._live[tracked].events
-        events.add(number)
 
         def fire() -> None:
             events.discard(number)
             tell()
 
-        heapq.heappush(self._heap, (self.now_s + seconds, number, fire))
-
-    def _drop_discarded(self) -> None:
-        while self._heap and self._heap[0][1] in self._discarded:
-            self._discarded.discard(heapq.heappop(self._heap)[1])
+        number = self._timeline.after(seconds, fire)
+        events.add(number)
 
 
 class _Handle:

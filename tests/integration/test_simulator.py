@@ -17,8 +17,8 @@ from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.searchers.tune_feed import SearcherFeed
-from sweeps.simulate.recorded_table import RecordedTable, read_table
-from sweeps.simulate.replay import CONFIG_ID, Setup, replay
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable, read_table
+from sweeps.simulate.replay import Setup, replay
 
 pytestmark = pytest.mark.ray
 

@@ -153,7 +153,7 @@ def test_the_search_gives_no_worker_the_test_part(kind, monkeypatch):
     data = random_data() if kind == "image" else split_text(random_source(150), seed=0)
     given_out = []
 
-    def start_desk(workers_per_gang, payload, held_from_s, gate, first_lease):
+    def start_desk(workers_per_gang, payload, held_from_s, gate, first_lease, num_there):
         given_out.append(payload)
         return SimpleNamespace(close=Remote(lambda: None))
 
@@ -170,7 +170,7 @@ def test_the_search_gives_no_worker_the_test_part(kind, monkeypatch):
     monkeypatch.setattr(gangs, "start_desk", start_desk)
     monkeypatch.setattr(gangs, "Gang", FakeGang)
     monkeypatch.setattr(ray, "get", lambda value: value)
-    cluster = SimpleNamespace(is_local=True, scratch="scratch")
+    cluster = SimpleNamespace(is_local=True, scratch="scratch", node_types=(), node_wait_s=0.0)
     with gangs.hold_gangs(TWO_GANGS, data, cluster, "storage"):
         pass
     payload, *others = given_out

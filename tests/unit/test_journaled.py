@@ -25,8 +25,9 @@ from sweeps.searchers.random_order import RandomSearcher
 from sweeps.searchers.tune_feed import SearcherFeed
 from sweeps.simulate.controller import run_controller
 from sweeps.simulate.path_dependent import SPACE, PathTrial
-from sweeps.simulate.recorded_table import read_table
-from sweeps.simulate.replay import CONFIG_ID, ReplayedTrial, Setup
+from sweeps.simulate.recorded_table import CONFIG_ID, read_table
+from sweeps.simulate.replay import ReplayedTrial, Setup
+from sweeps.simulate.timeline import Timeline
 from sweeps.spec import SchedulerName
 
 OBJECTIVES = (Objective("error", "min"), Objective("latency_ms", "min"))
@@ -69,7 +70,7 @@ def simulate(scheduler, look, configs, create_actor, num_workers):
         callback=written,
         create_actor=create_actor,
         num_workers=num_workers,
-        horizon_s=float("inf"),
+        timeline=Timeline(),
     )
     return written
 

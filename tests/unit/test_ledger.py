@@ -175,3 +175,47 @@ def test_what_is_open_is_told_as_if_it_were_lost_now():
     assert sum(s.seconds for s in [*ledger.spans, *ledger.if_lost_now()]) == 20.0
     ledger.turn_to(0, "idle", None, 1)
     assert ledger.account().by_trial == {"a": 5.0}  # telling has changed nothing
+
+
+def test_a_gang_whose_nodes_are_still_to_come_costs_nothing():
+    clock = Clock()
+    ledger = Ledger(4, clock, num_there=1)
+    clock.now_s = 10.0
+    assert [(a.gang, a.kind, a.seconds) for a in ledger.awaited()] == [
+        (1, "awaited", 10.0),
+        (2, "awaited", 10.0),
+        (3, "awaited", 10.0),
+    ]
+    assert ledger.holding().held_seconds == 10.0
+    assert ledger.holding().num_held == 4  # the budget must last for all of them
+    ledger.arrive(2)
+    ledger.arrive(2)  # said again
+    clock.now_s = 15.0
+    assert ledger.account().by_kind == {"start_up": 15.0 + 5.0}
+    ledger.arrive(1)  # a node went again: what is held stays held
+    clock.now_s = 20.0
+    for gang in range(4):
+        ledger.turn_to(gang, "end", None, 0)
+        ledger.close(gang)
+    assert spans(ledger) == [
+        (0, "start_up", None, 0.0, 20.0),
+        (1, "start_up", None, 10.0, 20.0),
+    ]
+    assert ledger.holding().num_held == 0
+    assert ledger.awaited() == []
+
+
+def test_a_gang_that_is_there_takes_the_place_of_one_that_was_thought_to_be():
+    clock = Clock()
+    ledger = Ledger(3, clock, num_there=0)
+    clock.now_s = 5.0
+    ledger.arrive(1)  # it might be any; gang 0 is taken for it
+    clock.now_s = 8.0
+    ledger.turn_to(2, "idle", None, 1)
+    clock.now_s = 9.0
+    ledger.turn_to(1, "training", "a", 1)  # nobody had seen its node come
+    clock.now_s = 11.0
+    assert [a.gang for a in ledger.awaited()] == [0]
+    now = [(s.gang, s.kind, s.started_s, s.ended_s) for s in ledger.open_spans()]
+    assert spans(ledger) == [(2, "start_up", None, 5.0, 8.0)]
+    assert now == [(1, "training", 9.0, 11.0), (2, "idle", 8.0, 11.0)]

@@ -1,9 +1,15 @@
 import pytest
 import yaml
 
-from sweeps.node_types import choose_nodes, nodes_to_come, read_nodes_to_come
+from sweeps.node_types import (
+    choose_nodes,
+    nodes_to_come,
+    read_node_types,
+    read_nodes_to_come,
+)
 from sweeps.resources import Node, plan_gangs
 from trainables.errors import InputError
+from trainables.node_turns import NodeType
 
 SMALL, LARGE = Node(1.0), Node(8.0, 4.0, "L4")
 CONFIG = {
@@ -61,6 +67,41 @@ def test_the_file_of_ray_up_is_taken_where_there_is_one(tmp_path, monkeypatch):
     assert read_nodes_to_come(None, []) == []
     (tmp_path / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(CONFIG))
     assert read_nodes_to_come(None, [LARGE, LARGE, SMALL]) == [SMALL]
+
+
+LABELLED = CONFIG | {
+    "available_node_types": {
+        "head": {"resources": {"CPU": 0, "trial_slot": 8}, "labels": {"market": "sure"}},
+        "spot": {"resources": {"CPU": 1}, "labels": {"market": "spot"}, "max_workers": 2},
+        "sure": {"resources": {"CPU": 1}, "labels": {"market": "sure"}, "max_workers": 3},
+        "sure_too": {"resources": {"CPU": 1}, "labels": {"market": "sure", "disk": 1}},
+        "bare": {"resources": {"CPU": 1}},
+    }
+}
+
+
+def test_types_are_asked_for_by_the_labels_that_only_their_nodes_carry(tmp_path):
+    path = tmp_path / "cluster.yaml"
+    path.write_text(yaml.safe_dump(LABELLED))
+    assert read_node_types(str(path), ["sure_too", "spot"]) == (
+        NodeType("sure_too", {"market": "sure", "disk": "1"}),
+        NodeType("spot", {"market": "spot"}),
+    )
+    with pytest.raises(
+        InputError, match=r"types of workers in .*, got head; choose from bare, spot"
+    ):
+        read_node_types(str(path), ["head"])
+    with pytest.raises(InputError, match=r"got sure, whose labels .* fit sure_too too"):
+        read_node_types(str(path), ["sure"])
+    with pytest.raises(InputError, match="got bare, whose labels are none fit spot, sure"):
+        read_node_types(str(path), ["spot", "bare"])
+    with pytest.raises(InputError, match="--cluster-file must be the file"):
+        read_node_types(str(tmp_path / "none.yaml"), ["spot"])
+
+
+def test_only_types_that_were_named_may_come():
+    assert nodes_to_come(CONFIG, [], ["small"]) == [SMALL] * 3
+    assert nodes_to_come(CONFIG, [], ["small", "large"]) == [SMALL] * 3 + [LARGE]
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "max_workers: 2", "- 1"])

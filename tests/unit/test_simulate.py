@@ -13,8 +13,8 @@ from sweeps.schedulers.ray_stopping import RAY_STOPPING, RayStopping, StoppingOp
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.__main__ import main
-from sweeps.simulate.recorded_table import read_table
-from sweeps.simulate.replay import CONFIG_ID, Setup, replay
+from sweeps.simulate.recorded_table import CONFIG_ID, read_table
+from sweeps.simulate.replay import Setup, replay
 from trainables.errors import InputError
 
 OBJECTIVES = (Objective("error", "min"), Objective("latency_ms", "min"))

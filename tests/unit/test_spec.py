@@ -109,9 +109,21 @@ def test_a_cluster_file_needs_a_cluster():
     assert "--cluster-file must be left out without --address" in refusal("--cluster-file", "c")
 
 
+def test_types_of_nodes_need_a_cluster_and_a_wait_needs_types():
+    spec = parse("--address", "auto", "--node-types", "spot", "sure", "--node-wait", "90s")
+    assert (spec.node_types, spec.node_wait_s) == (("spot", "sure"), 90.0)
+    assert parse("--address", "auto", "--node-types", "spot").node_wait_s == 300.0
+    assert "--node-types must be left out without --address" in refusal("--node-types", "spot")
+    message = refusal("--address", "auto", "--node-wait", "5m")
+    assert message.startswith("--node-wait must come with --node-types, got 5m")
+    message = refusal("--address", "auto", "--node-types", "spot", "--node-wait", "soon")
+    assert message.startswith("--node-wait must be a time > 0")
+
+
 def test_all_fields_but_the_name_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
-    others = {"name", "own_space", "scheduler", "cluster_file", "resume"}
+    others = {"name", "own_space", "scheduler", "cluster_file", "node_types", "node_wait",
+              "resume"}  # fmt: skip
     assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == others
     assert parse("--scheduler", "asha").scheduler == "asha"
     assert "--scheduler" in refusal("--scheduler", "bandit")
