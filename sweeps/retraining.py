@@ -64,25 +64,28 @@ def retrain(held: HeldSweep, finalists: Sequence[TrialRecord]) -> None:
 
 
 def further_seeds(trial: TrialRecord, num_seeds: int) -> list[int]:
-    """Return seeds for further trainings of a trial, none of them its own.
+    """Return seeds for further trainings of a trial, none of them of its lineage.
 
     The first ones are the same however many are asked for.
     """
-    own = int(trial.config["seed"])
-    generator = np.random.default_rng((own, 1))
-    seeds = {own: None}  # in the order in which they were drawn
-    while len(seeds) <= num_seeds:
-        seeds[int(generator.integers(2**31))] = None
-    return list(seeds)[1:]
+    own = {config["seed"] for config, _ in segments_of(trial, None)}
+    generator = np.random.default_rng((trial.config["seed"], 1))
+    seeds: dict[int, None] = {}  # in the order in which they were drawn
+    while len(seeds) < num_seeds:
+        seed = int(generator.integers(2**31))
+        if seed not in own:
+            seeds[seed] = None
+    return list(seeds)
 
 
-def segments_of(trial: TrialRecord, seed: int) -> list[Segment]:
-    """Return a trial's lineage as it is followed with another seed.
+def segments_of(trial: TrialRecord, seed: int | None) -> list[Segment]:
+    """Return a trial's lineage as it is followed with another seed; None: with its own ones.
 
     Where the trial's patience ended it, that of a further training does so too.
     """
     lineage = segments({"lineage": trial.lineage, "epoch": trial.epoch})
-    reseeded: list[Segment] = [({**config, "seed": seed}, end) for config, end in lineage]
+    changes = {} if seed is None else {"seed": seed}
+    reseeded: list[Segment] = [({**config, **changes}, end) for config, end in lineage]
     if trial.is_stopped_early:
         config, _ = reseeded[-1]
         reseeded[-1] = config, int(config["num_epochs"])
