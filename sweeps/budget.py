@@ -13,7 +13,7 @@ import json
 import math
 from collections import defaultdict, deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainables.epoch_result import num_validated
@@ -165,6 +165,13 @@ class Budget:
             return 0.0
         return EXAMINATION_MARGIN * self._examination.seconds(self._val_seconds) + SEARCH_END_S
 
+    def test_s(self) -> float:
+        """Return how long one more finalist's scores on the test part may take."""
+        alone = replace(
+            self._examination, num_finalists=1, robustness_samples=0, attribution_samples=0
+        )
+        return EXAMINATION_MARGIN * alone.seconds(self._val_seconds)
+
     def longest_s(self, trial_id: str, config: Mapping[str, Any]) -> float:
         """Return how long an epoch of a trial should take at most; 0 if nothing is known."""
         key = epoch_key(config)
@@ -177,11 +184,18 @@ class Budget:
         return STRANGER_MARGIN * self._longest_s
 
     def refusal(
-        self, trial_id: str, config: Mapping[str, Any], num_epochs: int, holding: Holding
+        self,
+        trial_id: str,
+        config: Mapping[str, Any],
+        num_epochs: int,
+        holding: Holding,
+        *,
+        is_retraining: bool = False,
     ) -> str | None:
-        """Return why a trial's epochs up to its next checkpoint can't be paid; None if they can."""
+        """Return why a trial's next epochs can't be paid; None if they can."""
         need_s = num_epochs * self.longest_s(trial_id, config)
-        kept_s = self.examination_s() + END_RESERVE_S
+        kept_s = self.test_s() if is_retraining else self.examination_s()
+        kept_s += END_RESERVE_S
         left_s = self.left_s(holding)
         if need_s + kept_s <= left_s:
             return None

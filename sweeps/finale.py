@@ -25,6 +25,7 @@ from sweeps.finalists import (
 from sweeps.held_sweep import HeldSweep
 from sweeps.prepared_sweep import PreparedSweep
 from sweeps.quiet import say_on
+from sweeps.retraining import retrain
 from sweeps.shipping import finalist_limits, measure_finalists, subject_of
 from sweeps.trial_record import TrialRecord
 from trainables.examine import ExamineOptions
@@ -32,7 +33,7 @@ from trainables.latency.samples import shipping_samples
 
 
 def examine(held: HeldSweep) -> list[TrialRecord]:
-    """Choose the finalists, let them meet the test part, and return them.
+    """Choose the finalists, let them meet the test part, train them again, and return them.
 
     The gangs are held still; none is examined where the user wants the sweep to end.
     """
@@ -43,6 +44,7 @@ def examine(held: HeldSweep) -> list[TrialRecord]:
     finalists = _choose(held)
     if finalists:
         _examine(held, finalists)
+        retrain(held, finalists)
     return finalists
 
 
@@ -57,7 +59,7 @@ def _choose(held: HeldSweep) -> list[TrialRecord]:
         held.tell(f"the budget pays for the examination of {num_paid} finalists")
     finalists = choose_finalists(trials, sweep.plan.objectives, num_paid)
     if num_paid and not finalists:
-        held.tell("no finalists: no trial of the front was saved at its last epoch")
+        held.tell("no finalists: no trial was saved at its last epoch")
     return finalists
 
 

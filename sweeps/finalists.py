@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import ray
 
 from analysis.records import Objective
-from sweeps.front import front
+from sweeps.errands import CarryOut, Errand, ErrandError
+from sweeps.front import ranks
 from sweeps.trial_record import TrialRecord
 from trainables.checkpoint_store import checkpoint_epoch
 from trainables.data.dataset import SplitData
 from trainables.data.text.dataset import TextData
 from trainables.examine import ExamineOptions
-from trainables.orders import Denied, Examine, Finished, Lost, Start, TrialFailure
-
-MAX_LOSSES: Final = 3
-"""Losses of its gang after which a finalist is given up."""
+from trainables.orders import Examine, Start, Ticket
 
 
 @dataclass(frozen=True)
@@ -39,22 +36,31 @@ class Finding:
 def choose_finalists(
     trials: Sequence[TrialRecord], objectives: Sequence[Objective], num_finalists: int
 ) -> list[TrialRecord]:
-    """Return members of the front that can be examined, spread along it, both ends first.
+    """Return trials that can be examined: of the front, spread along it, both ends first.
 
-    By validation figures and costs alone: the test part was not read yet. One whose checkpoint is
-    of an earlier epoch than its figures (`--checkpoint-epochs`) can't be examined.
+    Where more are asked for than the front has, the next non-dominated ranks follow. By validation
+    figures and costs alone: the test part was not read yet. One whose checkpoint is of an earlier
+    epoch than its figures (`--checkpoint-epochs`) can't be examined.
     """
-    members = [
-        trial
-        for trial in front(trials, objectives)
-        if trial.checkpoint is not None and checkpoint_epoch(trial.checkpoint) == trial.epoch
-    ]
-    if num_finalists >= len(members) or num_finalists == 0:
-        return members[:num_finalists]
-    if num_finalists == 1:
-        return members[:1]
+    chosen: list[TrialRecord] = []
+    for rank in ranks(trials, objectives):
+        if len(chosen) >= num_finalists:
+            break
+        members = [
+            trial
+            for trial in rank
+            if trial.checkpoint is not None and checkpoint_epoch(trial.checkpoint) == trial.epoch
+        ]
+        chosen += _spread(members, num_finalists - len(chosen))
+    return chosen
+
+
+def _spread(members: Sequence[TrialRecord], num: int) -> Sequence[TrialRecord]:
+    """Return `num` >= 1 members, evenly spread, or all."""
+    if num >= len(members) or num == 1:
+        return members[:num]
     last = len(members) - 1
-    return [members[round(i * last / (num_finalists - 1))] for i in range(num_finalists)]
+    return [members[round(i * last / (num - 1))] for i in range(num)]
 
 
 def examine_finalists(
@@ -88,37 +94,20 @@ def examine_finalists(
         if is_stopping():
             return Finding(trial.trial_id, None, "the sweep was interrupted")
         start = Start(dict(trial.config), locate(trial.checkpoint))
+        order = Examine(test, options)
+
+        def work(carry_out: CarryOut, _: Ticket) -> dict[str, Any]:
+            carry_out(start)
+            return carry_out(order)
+
         try:
-            return _examine(desk, trial.trial_id, start, Examine(test, options))
-        except ray.exceptions.RayError as error:
-            return Finding(trial.trial_id, None, f"Ray failed: {str(error).splitlines()[0]}")
+            found = Errand(desk, trial.trial_id, "examination", trial.trial_id).run(work)
+        except ErrandError as error:
+            return Finding(trial.trial_id, None, str(error))
+        return Finding(trial.trial_id, found, None)
 
     with ThreadPoolExecutor(max_workers=max(1, num_gangs)) as pool:
         return list(pool.map(examine, finalists))
-
-
-def _examine(desk: ray.actor.ActorHandle, trial_id: str, start: Start, order: Examine) -> Finding:
-    reply: Any = None
-    for _ in range(MAX_LOSSES):
-        try:
-            ticket = ray.get(desk.lease.remote(trial_id, "examination"))
-        except ray.exceptions.RayTaskError as error:
-            return Finding(trial_id, None, f"it got no gang: {error.cause}")
-        if isinstance(ticket, Denied):
-            return Finding(trial_id, None, ticket.reason)
-        try:
-            reply = ray.get(desk.order.remote(ticket, start))
-            if isinstance(reply, Finished):
-                reply = ray.get(desk.order.remote(ticket, order))
-        finally:
-            with contextlib.suppress(ray.exceptions.RayError):
-                ray.get(desk.release.remote(ticket))
-        if isinstance(reply, Finished):
-            return Finding(trial_id, dict(reply.result), None)
-        if isinstance(reply, TrialFailure | Denied):
-            return Finding(trial_id, None, reply.reason)
-    assert isinstance(reply, Lost)
-    return Finding(trial_id, None, f"its gang was lost {MAX_LOSSES} times: {reply.reason}")
 
 
 def robustness_rows(findings: Sequence[Finding]) -> list[dict[str, Any]]:

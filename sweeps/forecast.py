@@ -95,6 +95,8 @@ class Situation:
         around_seconds: of a gang for each epoch, beside training and validation.
         rest_s: to come after the search: examination and end.
         timed_seconds: of an epoch by key, from steps timed before the start; empty: none were.
+        num_finalists: that are trained again after the search.
+        num_seeds: with which each of them is.
     """
 
     num_gangs: int
@@ -106,6 +108,8 @@ class Situation:
     around_seconds: float = 0.0
     rest_s: float = 0.0
     timed_seconds: Mapping[str, float] = field(default_factory=dict)
+    num_finalists: int = 0
+    num_seeds: int = 0
 
 
 @dataclass(frozen=True)
@@ -155,10 +159,12 @@ def forecast(
     generator = np.random.default_rng(seed)
     num_left = sum(o.num_epochs - o.epoch for o in outlooks if not o.is_over)
     num_plays = max(MIN_PLAYS, min(MAX_PLAYS, MAX_PLAYED_EPOCHS // max(1, num_left)))
-    lengths = [
-        _play(outlooks, situation, epochs.draw(generator), generator) + situation.rest_s
-        for _ in range(num_plays)
-    ]
+    lengths = []
+    for _ in range(num_plays):
+        epoch_s = epochs.draw(generator)
+        search_s = _play(outlooks, situation, epoch_s, generator)
+        again_s = _play_retrainings(outlooks, situation, epoch_s, generator)
+        lengths.append(search_s + again_s + situation.rest_s)
     middle, low, high = np.quantile(lengths, [0.5, 0.05, 0.95])
     parts: dict[str, list[float | None]] = {"seconds": [], "gang_seconds": [], "cost_usd": []}
     for length in (middle, low, high):
@@ -248,6 +254,28 @@ def _play(
             queue.append((outlook, epoch, last))
         heapq.heappush(free, (now_s, gang))
     return max(now_s for now_s, _ in free)
+
+
+def _play_retrainings(
+    outlooks: Sequence[Outlook],
+    situation: Situation,
+    epoch_s: Mapping[str, float],
+    generator: Generator,
+) -> float:
+    """Play the further trainings of finalists once; return how long they take.
+
+    Any trial may be a finalist; one that has not ended is taken to train in full.
+    """
+    able = [o for o in outlooks if o.epoch or not o.is_over]
+    num_finalists = min(situation.num_finalists, len(able)) if situation.num_seeds else 0
+    chosen = generator.choice(len(able), num_finalists, replace=False) if num_finalists else ()
+    free = [0.0] * situation.num_gangs
+    for index in [*chosen] * situation.num_seeds:
+        outlook = able[index]
+        num_epochs = outlook.epoch if outlook.is_over else outlook.num_epochs
+        each_s = epoch_s[outlook.key] + situation.around_seconds
+        heapq.heappush(free, heapq.heappop(free) + situation.idle_seconds + num_epochs * each_s)
+    return max(free)
 
 
 class _Ladder:

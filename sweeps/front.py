@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.records import RANKED_STATUSES, Objective
 from sweeps.trial_record import TrialRecord
@@ -27,6 +27,17 @@ def front(trials: Iterable[TrialRecord], objectives: Sequence[Objective]) -> lis
         for trial, loss in known
         if not any(other != loss and _dominates(other, loss) for _, other in known)
     ]
+
+
+def ranks(
+    trials: Iterable[TrialRecord], objectives: Sequence[Objective]
+) -> Iterator[list[TrialRecord]]:
+    """Yield the front, then that of the others, and so on; each as `front` orders it."""
+    left = {trial.trial_id: trial for trial in trials}
+    while rank := front(left.values(), objectives):
+        yield rank
+        for trial in rank:
+            del left[trial.trial_id]
 
 
 def _losses(trial: TrialRecord, objectives: Sequence[Objective]) -> tuple[float, ...]:

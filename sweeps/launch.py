@@ -272,6 +272,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
     search = sweep.search
     chosen = f", {search.words}; the forecast is of stand-ins" if search is not None else ""
     unit = f"{gangs.gpus_per_worker:g} GPU" if gangs.gpus_per_worker else "CPU"
+    num_again = min(plan.spec.finalists, len(sweep.trials)) * plan.spec.seeds
     sizes = f"{len(data.train)} train, {len(data.val)} validation, {len(data.test)} test"
     for line in (
         f"data       {sweep.note}: {sizes} {data.task.kind}s of {data.task.num_classes} classes",
@@ -283,6 +284,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"{gangs.threads_per_worker} threads each)",
         f"latency    {say_latencies(sweep.architectures, plan.architectures)}",
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
+        *([f"seeds      {num_again} further trainings of finalists"] if num_again else []),
         f"run folder {sweep.folder.path}",
         *([f"resumed    {sweep.past.words}"] if sweep.past is not None else []),
         *sweep.spending.describe_plan(),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,14 +21,15 @@ from rich.console import Console
 from analysis.records import SWEEP_FILE, TRIALS_FILE, TRIALS_SCHEMA
 from sweeps.cluster import local_cluster, local_node
 from sweeps.gangs import hold_gangs
+from sweeps.lineage import LineageTraining, segments
 from sweeps.quiet import quiet
-from sweeps.recorded_run import check_trial_id, number, read_json, read_rows, read_sweep
+from sweeps.recorded_run import check_trial_id, number, read_rows, read_sweep
 from sweeps.resources import plan_gangs
 from sweeps.run_folder import RunFolder
 from trainables.data.dataset import SplitData
 from trainables.data.load import load_recorded
 from trainables.errors import InputError
-from trainables.orders import Finished, Order, Start, TrainEpoch
+from trainables.orders import Finished, Order
 from trainables.trial_config import TrialConfig
 
 COMPARED = ("train_loss", "val_loss", "val_accuracy")
@@ -141,24 +142,6 @@ def _load_data(sweep: Mapping[str, Any], data_dir: str | None) -> SplitData:
         ) from None
 
 
-def segments(row: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield each config of a trial's lineage with the epoch up to which it was used.
-
-    Raises:
-        InputError: if it is no lineage.
-    """
-    steps = row["lineage"]
-    begins = [step["from_epoch"] if step else None for step in steps]
-    ends = [*begins[1:], row["epoch"]]
-    if None in begins or begins[:1] != [0] or [0, *ends] != sorted({0, *ends}):
-        raise InputError(
-            f"the lineage of TRIAL must go from epoch 0 to {row['epoch']}, got {begins}; copy RUN "
-            "again"
-        )
-    for step, end in zip(steps, ends, strict=True):
-        yield read_json(step["config"], "config in the lineage"), end
-
-
 def _follow(
     desk: ray.actor.ActorHandle, trial: str, row: Mapping[str, Any], out: Path, shown: Console
 ) -> dict[str, Any]:
@@ -171,16 +154,12 @@ def _follow(
             raise RuntimeError(f"training again failed: {reply}")
         return dict(reply.result)
 
-    result: dict[str, Any] = {}
-    checkpoint = None
-    for config, end in segments(row):
-        epoch = carry_out(Start(config, checkpoint))["epoch"]
-        while epoch < end:
-            checkpoint = str(out / f"epoch_{epoch + 1:04d}") if epoch + 1 == end else None
-            result = carry_out(TrainEpoch(checkpoint))
-            epoch = result["epoch"]
-            shown.print(f"epoch {epoch}: val_accuracy {result['val_accuracy']:.4f}")
-    return result
+    def show(result: Mapping[str, Any]) -> None:
+        shown.print(f"epoch {result['epoch']}: val_accuracy {result['val_accuracy']:.4f}")
+
+    training = LineageTraining(list(segments(row)), show)
+    training.go_on(carry_out, lambda epoch: str(out / f"epoch_{epoch:04d}"))
+    return training.result
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ MAY_CHANGE: Final = frozenset(
         "data_dir", "latency_cache", "finalists", "robustness_samples", "attribution_samples",
         "finalist_latency_seconds", "compress_fraction", "checkpoint_epochs", "dry_run", "out",
         "resume", "overwrite", "own_space", "track", "checkpoint_quota_gb",
-        "cluster_file", "node_types", "node_wait",
+        "cluster_file", "node_types", "node_wait", "seeds",
     }
 )  # fmt: skip
 """Fields of a spec that a resumed run may have otherwise; `own_space` is compared as a table."""

@@ -153,7 +153,11 @@ class SweepSpec:
     """Price of the host that serves, with --latency-threads [USD per hour]."""
 
     finalists: int = 3
-    """Trials of the front that are examined on the test part, after the search."""
+    """Trials of the front, then of the next ranks, that are examined on the test part after the
+    search."""
+    seeds: int = 0
+    """Further trainings of each finalist with other seeds, after the search, as far as the budget
+    is left: how much of its figures is luck."""
     robustness_samples: int = 100
     """Test images on which finalists meet noise, blur, attacks [samples]; 0: none."""
     finalist_latency_seconds: float = 60.0
@@ -212,7 +216,7 @@ class SweepSpec:
         if self.time_limit is not None:
             _seconds(self.time_limit)
         require("gpus_per_worker", self.gpus_per_worker, ">= 0", lambda value: value >= 0)
-        for name in ("finalists", "robustness_samples", "attribution_samples",
+        for name in ("finalists", "seeds", "robustness_samples", "attribution_samples",
                      "finalist_latency_seconds"):  # fmt: skip
             require(name, getattr(self, name), ">= 0", lambda value: value >= 0)
         require("compress_fraction", self.compress_fraction, "> 0 and < 1", lambda f: 0 < f < 1)
@@ -230,6 +234,11 @@ class SweepSpec:
         self._check_node_types()
         self._check_scheduler()
         self._check_compression()
+        if self.seeds and not self.finalists:
+            raise InputError(
+                f"--seeds must be left out without finalists, got {self.seeds} with --finalists 0; "
+                "raise --finalists"
+            )
         self._check_objectives(self.objectives or ())
 
     def _check_node_types(self) -> None:

@@ -297,6 +297,8 @@ class Spending:
             around_seconds=around_s,
             rest_s=examination_s + END_RESERVE_S,
             timed_seconds=self.timed_seconds,
+            num_finalists=self.examination.num_finalists,
+            num_seeds=self.plan.spec.seeds,
         )
         return forecast(outlooks, situation, self.usd_per_gang_hour, self.plan.spec.seed)
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from trainables.ledger import GangStanding, Span, SpanKind
 from trainables.orders import Order, Outcome, Reply, Ticket
 
-LeasePurpose = Literal["training", "examination"]
+LeasePurpose = Literal["training", "examination", "retraining"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,17 @@ class Seat:
 
 @dataclass
 class Lease:
-    """A trial's hold on a gang."""
+    """A trial's hold on a gang.
+
+    Attributes:
+        owner: the trial that it is for; its further trainings have tickets of other names.
+        config: of the last Start.
+    """
 
     ticket: Ticket
     purpose: LeasePurpose
-    config: Mapping[str, Any] = field(default_factory=dict)  # of the last Start
+    owner: str
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,7 +67,7 @@ class GangState:
     def activity(self) -> tuple[SpanKind, str | None]:
         """Return what the gang does now, and whose work it is."""
         if self.lease is not None:
-            return self.lease.purpose, self.lease.ticket.trial_id
+            return self.lease.purpose, self.lease.owner
         if self.close_reason is None and self.ready_s is None:
             return "start_up", None
         # An order that nobody waits for any more is carried out to its end.

@@ -192,7 +192,7 @@ class LeaseDesk:
     def _enter_outcome(self, state: GangState, result: Mapping[str, Any]) -> float:
         """Enter what an order took; return the trial's gang-seconds so far."""
         assert state.lease is not None
-        trial_id, now_s = state.lease.ticket.trial_id, self._clock()
+        trial_id, now_s = state.lease.owner, self._clock()
         if result.get("checkpoint") is not None:
             self._ledger.mark_saved(state.index)
         if self._gate is not None and isinstance(state.order, TrainEpoch):
@@ -202,8 +202,15 @@ class LeaseDesk:
 
     # --- trials
 
-    async def lease(self, trial_id: str, purpose: LeasePurpose = "training") -> Ticket | Denied:
+    async def lease(
+        self, trial_id: str, purpose: LeasePurpose = "training", owner: str | None = None
+    ) -> Ticket | Denied:
         """Wait for a free gang and lease it; an older lease of the same trial is void.
+
+        Args:
+            trial_id: who asks; its name stands on the ticket.
+            purpose: what the ledger calls what is done.
+            owner: the trial whose seconds these are; None: its own.
 
         Raises:
             NoGangLeftError: if every gang was closed.
@@ -224,7 +231,7 @@ class LeaseDesk:
                         self._num_leases += 1
                         lease_id = self._first_lease + self._num_leases - 1
                         ticket = Ticket(lease_id, trial_id, index, state.generation)
-                        state.lease = Lease(ticket, purpose)
+                        state.lease = Lease(ticket, purpose, owner or trial_id)
                         self._leases[trial_id] = index
                         self._note()
                         return ticket
@@ -267,8 +274,13 @@ class LeaseDesk:
             return None
         if not order.num_to_save:
             return None
-        trial_id, holding = lease.ticket.trial_id, self._ledger.holding()
-        return self._gate.refusal(trial_id, lease.config, order.num_to_save, holding)
+        return self._gate.refusal(
+            lease.owner,
+            lease.config,
+            order.num_to_save,
+            self._ledger.holding(),
+            is_retraining=lease.purpose == "retraining",
+        )
 
     def _deny(self, trial_id: str, reason: str) -> Denied:
         self._denials[trial_id] = reason

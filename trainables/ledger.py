@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-SpanKind = Literal["start_up", "training", "examination", "idle", "lost", "end"]
+SpanKind = Literal["start_up", "training", "examination", "retraining", "idle", "lost", "end"]
 
 TRIAL_KINDS: Final = ("training", "lost")
 """Kinds whose seconds are a trial's own, where a trial is named: its `gang_seconds`."""
@@ -25,9 +25,9 @@ class Span:
 
     Attributes:
         generation: of the gang, at the end of the span.
-        kind: `start_up`, before the gang was first ready; `training` and `examination`, of a
-            trial; `idle`; `lost`, work that was taken away, or waiting until the gang is there
-            again; `end`, since the workers were sent home.
+        kind: `start_up`, before the gang was first ready; `training`, `examination` and
+            `retraining` (with another seed), of a trial; `idle`; `lost`, work that was taken away,
+            or waiting until the gang is there again; `end`, since the workers were sent home.
         trial_id: whose it is; None: overhead.
         started_s: on the ledger's clock.
         ended_s: on the ledger's clock; >= started_s.
@@ -176,7 +176,7 @@ class Ledger:
         if span is None:
             return  # its workers have ended
         if gang in self._awaited:
-            if kind not in ("idle", "training", "examination"):
+            if kind not in ("idle", "training", "examination", "retraining"):
                 return  # it is not there, and may never be
             self._take_place(gang)
             span = self._open[gang]
@@ -219,11 +219,11 @@ class Ledger:
     def lose(self, gang: int) -> None:
         """Say that what the gang did since `mark_saved`, or since it began, was taken away.
 
-        Lost training stays the trial's. Lost examination is overhead: a trial's cost is that of
-        its training, and was settled before.
+        Lost training stays the trial's. What is lost of a finalist after the search is overhead: a
+        trial's cost is that of its training, and was settled before.
         """
         span = self._open.get(gang)
-        if span is None or span.kind not in ("training", "examination"):
+        if span is None or span.kind not in ("training", "examination", "retraining"):
             return
         self._end(gang, span, span.safe_s)
         span.started_s = span.safe_s
@@ -248,11 +248,13 @@ class Ledger:
         now_s = self._clock()
         spans = []
         for gang, span in self._held():
-            lost_from_s = span.safe_s if span.kind == "training" else now_s
+            is_training = span.kind in ("training", "retraining")
+            lost_from_s = span.safe_s if is_training else now_s
             if lost_from_s > span.started_s:
                 spans.append(self._span(gang, span, lost_from_s))
             if now_s > lost_from_s:
-                spans.append(Span(gang, span.generation, "lost", span.trial_id, lost_from_s, now_s))
+                owner = span.trial_id if span.kind == "training" else None
+                spans.append(Span(gang, span.generation, "lost", owner, lost_from_s, now_s))
         return spans
 
     def open_spans(self) -> list[Span]:

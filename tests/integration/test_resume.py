@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,19 @@ def run_whole(script: str, flags: str) -> str:
     return stdout
 
 
-def num_reports(run: Path) -> int:
+def num_reports(run: Path, kind: str = "report") -> int:
     return sum(
-        text.count('"kind": "report"')
+        text.count(f'"kind": "{kind}"')
         for text in (path.read_text() for path in (run / "journal").glob("*.log"))
     )
 
 
-def run_killed(script: str, flags: str, run: Path, after_reports: int) -> None:
+def run_killed(
+    script: str, flags: str, run: Path, after_reports: int, kind: str = "report"
+) -> None:
     """Kill the driver with SIGKILL once the run has so many reports."""
     process = start(script, flags)
-    while num_reports(run) < after_reports:
+    while num_reports(run, kind) < after_reports:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)  # what Ray started ends by itself, in its own time
@@ -118,3 +121,25 @@ def test_a_killed_sweep_goes_on_as_if_nothing_had_happened(
     num_before = num_reports(cut)
     run_whole(script, f"--resume {cut}")
     assert num_reports(cut) == num_before
+
+
+@pytest.mark.long
+def test_further_trainings_that_had_ended_are_not_made_again(tmp_path: Path) -> None:
+    flags = f"{TINY} --trials 3 --epochs 4 --out".replace("--finalists 0", "--finalists 2")
+    flags += " {} --seeds 3 --robustness-samples 0 --finalist-latency-seconds 0"
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run_whole("random_cifar.py", flags.format(whole))
+    run_killed("random_cifar.py", flags.format(cut), cut, 2, kind="retrained")
+    told = run_whole("random_cifar.py", f"--resume {cut}")
+
+    assert "training finalists again, 4 times in all: " in told
+    times = ("gpu_seconds", "cost_usd")
+    expected, found = (
+        [{name: row[name] for name in row if name not in times} for row in rows(run, "seeds")]
+        for run in (whole, cut)
+    )
+    key = itemgetter("trial_id", "seed")
+    assert sorted(found, key=key) == sorted(expected, key=key)
+    assert len(found) == 6
+    folders = {path.name for path in (cut / "checkpoints").iterdir()}
+    assert folders == {row["trial_id"] for row in rows(cut, "trials")}

@@ -54,8 +54,9 @@ def kill_workers(run: Path, num_kills: int) -> None:
 def test_the_ledger_accounts_for_all_that_was_held(tmp_path: Path, held: list[float]) -> None:
     run = tmp_path / "run"
     spec = SweepSpec(
-        **TINY, trials=6, epochs=12, gangs=2, price_usd_per_hour=1.8, finalists=1, out=str(run)
-    )
+        **TINY, trials=6, epochs=12, gangs=2, price_usd_per_hour=1.8, finalists=1, seeds=2,
+        out=str(run),
+    )  # fmt: skip
     killer = threading.Thread(target=kill_workers, args=(run, 2))
     killer.start()
     assert launch(spec) == 0
@@ -66,7 +67,19 @@ def test_the_ledger_accounts_for_all_that_was_held(tmp_path: Path, held: list[fl
     by_kind: dict[str, float] = {}
     for row, span in zip(rows, seconds, strict=True):
         by_kind[row["kind"]] = by_kind.get(row["kind"], 0.0) + span
-    assert set(by_kind) == {"start_up", "training", "examination", "idle", "lost", "end"}
+    assert set(by_kind) == {
+        "start_up", "training", "examination", "retraining", "idle", "lost", "end",
+    }  # fmt: skip
+    (finalist,) = [t for t in read(run, "trials") if t["test_accuracy"] is not None]
+    further = read(run, "seeds")
+    assert [row["trial_id"] for row in further] == [finalist["trial_id"]] * 2
+    for row in further:
+        assert (row["status"], row["epoch"]) == ("finished", finalist["epoch"])
+        assert row["val_loss"] != finalist["val_loss"]
+        assert row["test_accuracy"] > 0.1
+    assert sum(row["cost_usd"] for row in further) == pytest.approx(
+        by_kind["retraining"] / 1000, abs=1e-4
+    )
     for trial in read(run, "trials"):
         own = [
             span

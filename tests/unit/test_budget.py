@@ -113,6 +113,18 @@ def test_the_finalists_examination_is_kept_for():
     assert known.refusal("a", SMALL, 1, held(left_s + 0.1)) is not None
 
 
+def test_a_further_training_is_paid_whole_and_keeps_for_its_own_scores_alone():
+    examination = Examination(3, 1, 2, 400, 600, 400, 100, 4)
+    known = budget(100.0, examination=examination)
+    known.observe("a", SMALL, 1.0, {"val_seconds": 0.1})
+    assert known.test_s() < known.examination_s()
+    left_s = 3 * OWN_MARGIN + known.test_s() + END_RESERVE_S
+    paid, unpaid = held(100 - left_s, num_held=1), held(100 - left_s + 0.1, num_held=1)
+    assert known.refusal("a", SMALL, 3, paid, is_retraining=True) is None
+    assert "its next 3 epochs" in known.refusal("a", SMALL, 3, unpaid, is_retraining=True)
+    assert known.refusal("a", SMALL, 3, paid) is not None
+
+
 def test_as_many_finalists_are_examined_as_fit():
     examination = Examination(3, 1, 2, 400, 600, 400, 100, 4)
     each_s = EXAMINATION_MARGIN * examination.seconds(0.5, 1)

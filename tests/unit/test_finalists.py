@@ -21,15 +21,15 @@ from analysis.records import (
     Objective,
 )
 from sweeps import gangs
+from sweeps.errands import MAX_LOSSES
 from sweeps.finalists import (
-    MAX_LOSSES,
     Finding,
     attribution_rows,
     choose_finalists,
     examine_finalists,
     robustness_rows,
 )
-from sweeps.front import front
+from sweeps.front import front, ranks
 from sweeps.plan import plan_sweep
 from sweeps.spec import STEERING_COLUMNS, SweepSpec
 from sweeps.trial_record import TrialRecord
@@ -107,16 +107,29 @@ def drawn_trials(drawn):
 
 
 @given(TRIALS, st.integers(0, 13))
-def test_finalists_are_saved_members_of_the_front(drawn, num_finalists):
+def test_finalists_are_saved_and_of_the_front_first(drawn, num_finalists):
     trials = drawn_trials(drawn)
+    saved = [t for t in trials if t.checkpoint and t.status in ("completed", "stopped")]
     members = [trial for trial in front(trials, OBJECTIVES) if trial.checkpoint]
     chosen = choose_finalists(trials, OBJECTIVES, num_finalists)
-    assert len(chosen) == min(num_finalists, len(members))
+    assert len(chosen) == min(num_finalists, len(saved))
     assert len(set(ids(chosen))) == len(chosen)
-    assert all(trial in members for trial in chosen)
-    assert all(trial.status in ("completed", "stopped") for trial in chosen)
-    if len(chosen) > 1:
-        assert (chosen[0], chosen[-1]) == (members[0], members[-1])
+    assert all(trial in saved for trial in chosen)
+    of_front = chosen[: len(members)]
+    assert all(trial in members for trial in of_front)
+    if len(of_front) > 1:
+        assert (of_front[0], of_front[-1]) == (members[0], members[-1])
+    rank_of = {t.trial_id: n for n, rank in enumerate(ranks(trials, OBJECTIVES)) for t in rank}
+    num_ranks = max((rank_of[t.trial_id] for t in chosen), default=0)
+    better = {t.trial_id for t in saved if rank_of[t.trial_id] < num_ranks}
+    assert better <= set(ids(chosen))  # nobody is chosen before one of a better rank
+
+
+def test_where_the_front_is_short_the_next_ranks_follow():
+    good = [make_trial(index) for index in (5, 3)]
+    near = [make_trial(4, latency_ms=6.0), make_trial(2, latency_ms=4.0)]
+    assert ids(choose_finalists([*near, *good], OBJECTIVES, 3)) == ["t5", "t3", "t4"]
+    assert ids(choose_finalists([*near, *good], OBJECTIVES, 9)) == ["t5", "t3", "t4", "t2"]
 
 
 # The test part
@@ -235,8 +248,8 @@ class FakeDesk:
             Remote, (self._lease, self._order, self._release)
         )
 
-    def _lease(self, trial_id, purpose):
-        assert purpose == "examination"
+    def _lease(self, trial_id, purpose, owner):
+        assert (purpose, owner) == ("examination", trial_id)
         if trial_id in self.failing_leases:
             raise self.failing_leases[trial_id]
         ticket = Ticket(len(self.leased), trial_id, 0, 1)
@@ -263,7 +276,7 @@ FAILED = TrialFailure("out of memory", "Traceback ...")
 @pytest.fixture(autouse=True)
 def _local(monkeypatch):
     """Objects are their own references."""
-    monkeypatch.setattr(ray, "get", lambda value: value)
+    monkeypatch.setattr(ray, "get", lambda value, timeout=None: value)
     monkeypatch.setattr(ray, "put", lambda value: value)
 
 

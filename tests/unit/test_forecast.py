@@ -51,6 +51,23 @@ def test_what_is_not_measured_is_told_from_what_is():
     assert forecast(unknown, Situation(1), None).seconds == pytest.approx(20.0, rel=0.1)
 
 
+def test_further_trainings_of_finalists_come_on_top():
+    ended = outlooks(1, epoch=10, is_over=True, seconds=(1.0,) * 10)
+    plain = forecast([*ended, *outlooks(3)], Situation(2), None)
+    # Four trainings of 10 epochs on two gangs.
+    again = Situation(2, num_finalists=2, num_seeds=2)
+    found = forecast([*ended, *outlooks(3)], again, None)
+    assert found.seconds - plain.seconds == pytest.approx(20.0, rel=0.2)
+    # A trial that was stopped is trained again as far as it was trained.
+    stopped = outlooks(4, epoch=3, is_over=True, seconds=(1.0,) * 3)
+    assert forecast(stopped, again, None).seconds == pytest.approx(6.0, rel=0.2)
+    refused = outlooks(2, is_over=True)
+    one = Situation(1, num_finalists=9, num_seeds=1)
+    assert forecast([*refused, *ended], one, None).seconds == pytest.approx(10.0, rel=0.2)
+    assert forecast(refused, Situation(1, num_finalists=2, num_seeds=1, timed_seconds={"a": 1.0}),
+                    None).seconds == 0  # fmt: skip
+
+
 def test_idle_time_and_the_rest_come_on_top():
     trials = [*outlooks(1, epoch=10, is_over=True, seconds=(1.0,) * 10), *outlooks(5)]
     plain = forecast(trials, Situation(1), None)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.pareto import is_front
+from analysis.pareto import is_front, nondominated_ranks
 from analysis.records import RANKED_STATUSES, TRIAL_STATUSES, Objective
-from sweeps.front import front, ranked
+from sweeps.front import front, ranked, ranks
 from sweeps.trial_record import TrialRecord
 
 OBJECTIVES = (Objective("val_accuracy", "max"), Objective("latency_p50_ms", "min"))
@@ -35,6 +35,15 @@ def test_the_front_is_that_of_the_analysis(values):
     assert set(ids(found)) == expected
     accuracies = [trial.figures["val_accuracy"] for trial in found]
     assert accuracies == sorted(accuracies, reverse=True)
+
+
+@given(st.lists(st.tuples(VALUES, VALUES), max_size=12))
+def test_the_ranks_are_those_of_the_analysis(values):
+    trials = [make_trial(str(index), *pair) for index, pair in enumerate(values)]
+    losses = np.array([[-accuracy, latency] for accuracy, latency in values]).reshape(-1, 2)
+    found = {t.trial_id: n for n, rank in enumerate(ranks(trials, OBJECTIVES)) for t in rank}
+    expected = nondominated_ranks(losses).tolist() if values else []
+    assert found == {str(index): rank for index, rank in enumerate(expected)}
 
 
 def test_the_best_by_the_first_objective_comes_first_then_by_the_second():

@@ -134,9 +134,10 @@ class FakeGate:
     """Pays for as many epochs as are asked for, up to a number."""
 
     def __init__(self, num_epochs):
-        self.left, self.seen = num_epochs, []
+        self.left, self.seen, self.asked = num_epochs, [], []
 
-    def refusal(self, trial_id, config, num_epochs, holding):
+    def refusal(self, trial_id, config, num_epochs, holding, *, is_retraining=False):
+        self.asked.append((trial_id, is_retraining))
         return None if num_epochs <= self.left else f"{trial_id} is too dear"
 
     def observe(self, trial_id, config, seconds, result):
@@ -171,6 +172,33 @@ def test_the_gate_hears_of_epochs_and_is_asked_before_them():
         assert isinstance(await desk.order(ticket, Save("here")), Finished)
         assert await desk.refusal("b", {"width": 4}, 1) == "b is too dear"
         assert await desk.refusal("b", {"width": 4}, 0) is None
+
+    run(scenario())
+
+
+def test_a_further_training_is_its_trials_and_costs_it_nothing():
+    async def scenario():
+        clock, gate = Clock(), FakeGate(9)
+        desk = LeaseDesk([1, 1], clock=clock, gate=gate)
+        FakeGang(desk, saving).start(1)
+        FakeGang(desk, saving, gang=1).start(1)
+        first = await desk.lease("a.seed_1", "retraining", "a")
+        second = await desk.lease("a.seed_2", "retraining", "a")  # of the same trial, beside it
+        assert (first.gang, second.gang) == (0, 1)
+        await desk.order(first, Start({"width": 4}, num_to_save=2))
+        clock.now_s = 5
+        assert isinstance(await desk.order(first, TrainEpoch("here")), Finished)
+        clock.now_s = 7
+        await desk.release(second)
+        await desk.lose_gang(0, "its node went away")
+        assert kinds((await desk.ledger())[0]) == [
+            ("retraining", "a", 0, 7),
+            ("retraining", "a", 0, 5),  # saved at 5
+            ("lost", None, 5, 7),
+        ]
+        assert (await desk.account()).by_trial == {}
+        assert gate.asked == [("a", True)]
+        assert [trial_id for trial_id, *_ in gate.seen] == ["a"]
 
     run(scenario())
 

@@ -91,10 +91,11 @@ def test_without_a_checkpoint_all_since_the_lease_began_is_lost():
     assert spans(ledger) == [(0, "lost", "a", 0, 3)]
 
 
-def test_a_lost_examination_is_nobodys_cost():
+@pytest.mark.parametrize("kind", ["examination", "retraining"])
+def test_what_is_lost_after_the_search_is_nobodys_cost(kind):
     clock = Clock()
     ledger = Ledger(1, clock)
-    ledger.turn_to(0, "examination", "a", 1)
+    ledger.turn_to(0, kind, "a", 1)
     clock.now_s = 3
     ledger.lose(0)
     ledger.close(0)
@@ -114,7 +115,9 @@ def test_a_gang_whose_workers_have_ended_does_nothing_more(call):
     assert ledger.account().held_seconds == 1
 
 
-KINDS = st.sampled_from(["start_up", "training", "examination", "idle", "lost", "end"])
+KINDS = st.sampled_from(
+    ["start_up", "training", "examination", "retraining", "idle", "lost", "end"]
+)
 STEPS = st.tuples(
     st.sampled_from(["turn", "turn", "turn", "save", "lose", "close"]),
     st.integers(0, 2),
@@ -175,6 +178,10 @@ def test_what_is_open_is_told_as_if_it_were_lost_now():
     assert sum(s.seconds for s in [*ledger.spans, *ledger.if_lost_now()]) == 20.0
     ledger.turn_to(0, "idle", None, 1)
     assert ledger.account().by_trial == {"a": 5.0}  # telling has changed nothing
+    ledger.turn_to(1, "retraining", "a", 1)
+    clock.now_s = 12.0
+    told = [(s.kind, s.trial_id) for s in ledger.if_lost_now()]
+    assert told == [("idle", None), ("lost", None)]
 
 
 def test_a_gang_whose_nodes_are_still_to_come_costs_nothing():

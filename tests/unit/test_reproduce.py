@@ -3,7 +3,7 @@ import json
 import pytest
 from fake_run import fake_trial, write_run
 
-from sweeps.reproduce import Reproduction, reproduce, segments
+from sweeps.reproduce import Reproduction, reproduce
 from trainables.errors import InputError
 
 A, B, C = ({"learning_rate": rate} for rate in (0.1, 0.2, 0.3))
@@ -15,18 +15,6 @@ def step(from_epoch, config, parent=None):
         "parent_trial_id": parent,
         "config": json.dumps(config),
     }
-
-
-@pytest.mark.parametrize(
-    ("lineage", "epoch", "expected"),
-    [
-        ([step(0, A)], 5, [(A, 5)]),
-        ([step(0, A), step(2, B, "donor")], 5, [(A, 2), (B, 5)]),
-        ([step(0, A), step(2, B, "x"), step(4, C, "y")], 5, [(A, 2), (B, 4), (C, 5)]),
-    ],
-)
-def test_each_config_is_used_up_to_the_next(lineage, epoch, expected):
-    assert list(segments({"lineage": lineage, "epoch": epoch})) == expected
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ FLAGS = {
     "fix": ("optimizer=adamw dropout=0.1", ("optimizer=adamw", "dropout=0.1")),
     "thesaurus": ("words.txt", "words.txt"),
     "finalists": ("5", 5),
+    "seeds": ("3", 3),
     "robustness_samples": ("0", 0),
     "attribution_samples": ("8", 8),
     "compress_fraction": ("0.5", 0.5),
@@ -101,6 +102,12 @@ def test_a_flag_of_one_scheduler_needs_it(name):
     spec = parse("--scheduler", scheduler, flag, text)
     assert spec == dataclasses.replace(DEFAULT, **{"scheduler": scheduler, name: value})
     assert f"{flag} must be left out unless the scheduler is {scheduler}" in refusal(flag, text)
+
+
+def test_further_seeds_need_finalists():
+    assert refusal("--seeds", "2", "--finalists", "0") == (
+        "--seeds must be left out without finalists, got 2 with --finalists 0; raise --finalists"
+    )
 
 
 def test_a_cluster_file_needs_a_cluster():
@@ -185,6 +192,7 @@ WRONG = [
     ("compress_fraction", "1", "must be > 0 and < 1, got 1.0"),
     ("compress_fraction", "nan", "must be > 0 and < 1, got nan"),
     ("seed", "-1", "must be >= 0, got -1"),
+    ("seeds", "-1", "must be >= 0, got -1"),
     ("reduction_factor", "1", "must be >= 2, got 1"),
 ]  # fmt: skip
 
