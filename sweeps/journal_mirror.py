@@ -181,6 +181,8 @@ class JournalMirror:
             part = self._store.write_part(self.claim, *self._unsent)
             self._recent.append((part, self._unsent[1]))
             self._unsent = None
+        if not self.is_ours():
+            raise _TakenOverError
         self._merge()
         for name in files:
             self._send_file(name)

@@ -7,13 +7,15 @@
 
 Objects of `claims/` and `journal/` are written once, whole, and under names that never come again,
 so a reader sees no half of one. pyarrow.fs has no conditional writes, so nothing keeps a process
-that was thought dead from writing on; therefore it is the reader who decides: what a process wrote
-counts up to the record from which the next claim's process goes on, and no further. Of two claims
-of one generation the one with the greater token is the later.
+that was thought dead from writing on; therefore it is the reader who decides. The claim with the
+greatest name holds. It names the claim whose process its own goes on from, and the record from
+which on: what that process wrote counts up to there, and no further, and so on back to the first.
+A claim that isn't among these lost against another of the same moment, and counts for nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -45,16 +47,16 @@ class Claim:
     """A process's word that it writes the run from now on.
 
     Attributes:
-        name: GENERATION-TOKEN; claims are in the order of their names.
+        name: GENERATION-TOKEN.
+        after: name of the claim whose process this one goes on from; None: it began the run.
         first: number of the first record that is its own.
         host: on which it runs.
-        unix_s: when it was made.
     """
 
     name: str
+    after: str | None
     first: int
     host: str
-    unix_s: float
 
     @property
     def generation(self) -> int:
@@ -135,30 +137,35 @@ class RunStore:
 
     def newest_claim(self) -> str | None:
         """Return the name of the claim that holds; None if nobody has claimed the run."""
-        return max(self._claim_names(), default=None)
-
-    def _claim_names(self) -> list[str]:
         names = (name.removesuffix(".json") for name in self._names(_CLAIMS))
-        return sorted(name for name in names if _CLAIM_NAME.fullmatch(name))
+        return max(filter(_CLAIM_NAME.fullmatch, names), default=None)
 
     def claims(self) -> list[Claim]:
-        """Return the claims, that which holds last.
+        """Return the claims that count, that which holds last.
 
         Raises:
             JournalError: if one can't be read.
         """
-        return [self._claim(name) for name in self._claim_names()]
+        found: list[Claim] = []
+        name = self.newest_claim()
+        while name is not None:
+            found.append(self._claim(name))
+            name = found[-1].after
+        return found[::-1]
 
     def _claim(self, name: str) -> Claim:
-        try:
-            content: Any = json.loads(self.read(f"{_CLAIMS}/{name}.json") or b"")
-            first, host, unix_s = (content[key] for key in ("first", "host", "unix_s"))
-            if type(first) is int and first >= 0:
-                return Claim(name, first, str(host), float(unix_s))
-        except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
-            pass
+        content: Any = None
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(self.read(f"{_CLAIMS}/{name}.json") or b"")
+        if isinstance(content, dict):
+            first, after, host = (content.get(key) for key in ("first", "after", "host"))
+            is_later = after is None or (
+                isinstance(after, str) and bool(_CLAIM_NAME.fullmatch(after)) and after < name
+            )
+            if type(first) is int and first >= 0 and is_later:
+                return Claim(name, after, first, str(host))
         raise JournalError(
-            f"claim must be a JSON object with first, host and unix_s, got another in "
+            f"claim must be a JSON object with first, after and host, got another in "
             f"{self.location}/{_CLAIMS}/{name}.json; restore that object from a copy"
         )
 
@@ -174,8 +181,8 @@ class RunStore:
         """
         generation = 1 if after is None else after.generation + 1
         name = f"{generation:06d}-{secrets.token_hex(4)}"
-        claim = Claim(name, first, socket.gethostname(), time.time())
-        content = {k: v for k, v in dataclasses.asdict(claim).items() if k != "name"}
+        claim = Claim(name, after and after.name, first, socket.gethostname())
+        content = {**dataclasses.asdict(claim), "unix_s": time.time()}
         self.write(f"{_CLAIMS}/{name}.json", json.dumps(content).encode())
         return claim
 
@@ -189,13 +196,11 @@ class RunStore:
 
     def delete_part(self, claim: Claim, part: Part) -> None:
         """Delete an object of the journal that another holds too; one that is gone is fine."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self._filesystem.delete_file(f"{self._path}/{_part_path(claim, part)}")
-        except FileNotFoundError:
-            pass
 
     def num_records(self, claim: Claim) -> int:
-        """Return the number of the next record, as the newest claim's process left it."""
+        """Return the number of the next record, as the process of the claim that holds left it."""
         return max([claim.first, *(part.until for part in self._parts(claim))])
 
     def _parts(self, claim: Claim) -> list[Part]:
@@ -222,7 +227,7 @@ class RunStore:
         lines: list[bytes] = []
         with ThreadPoolExecutor(_NUM_READERS) as pool:
             for index, claim in enumerate(claims):
-                end = min((later.first for later in claims[index + 1 :]), default=None)
+                end = claims[index + 1].first if index + 1 < len(claims) else None
                 chain = list(self._chain(claim, end))
                 if chain and claim.first > len(lines):
                     raise self._gap(claim, len(lines))
