@@ -20,7 +20,7 @@ STORED_AT: Final = "stored_at"
 
 
 def stored_location(storage: str | None, run: Path) -> str | None:
-    """Return where a run lies in a storage; None without one.
+    """Return where a run lies in a storage; None without one, or where it is the run folder.
 
     Args:
         storage: as `--storage` gives it.
@@ -30,7 +30,8 @@ def stored_location(storage: str | None, run: Path) -> str | None:
         return None
     # Each process has its own working folder.
     root = storage if "://" in storage else str(Path(storage).absolute())
-    return f"{root.rstrip('/')}/{run.absolute().name}"
+    location = f"{root.rstrip('/')}/{run.absolute().name}"
+    return None if location == str(run.absolute()) else location
 
 
 def last_claim(events: list[Event]) -> str | None:

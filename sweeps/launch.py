@@ -160,7 +160,8 @@ def _run_folder(spec: SweepSpec, resumption: Resumption | None) -> RunFolder:
 def _mirror(store: RunStore, folder: RunFolder, resumption: Resumption | None) -> JournalMirror:
     """Claim the run and return what will copy its journal."""
     if resumption is None:
-        return JournalMirror(store, claim_run(store, None), folder.path)
+        claim = claim_run(store, None, overwrite=folder.overwrite)
+        return JournalMirror(store, claim, folder.path)
     with contextlib.closing(lock_journal(folder.journal)):  # nobody here is driven out
         claim = claim_run(store, resumption.past.all_events)
     return JournalMirror(store, claim, folder.path)

@@ -31,23 +31,34 @@ def open_store(location: str | None, *, is_resumed: bool, overwrite: bool) -> Ru
                 f"--storage must hold no run of the same name, got {location} in use; give another "
                 f"--out, add --overwrite to delete it, or go on with it: --resume {location}"
             )
+        if overwrite and not _is_run(store):
+            raise InputError(
+                f"--overwrite must name a run, got {location} in --storage without one; delete it "
+                "by hand if that is meant"
+            )
     return store
 
 
-def claim_run(store: RunStore, events: Sequence[Event] | None) -> Claim:
+def _is_run(store: RunStore) -> bool:
+    """Tell whether a run lies there, or nothing."""
+    return store.is_empty() or store.newest_claim() is not None
+
+
+def claim_run(store: RunStore, events: Sequence[Event] | None, *, overwrite: bool = False) -> Claim:
     """Say that this process writes the run from now on, and see that no other does.
 
     Args:
         store: of the run.
-        events: of its journal, as this process goes on from them; None: it is a new one, and what
-            lies there is deleted.
+        events: of its journal, as this process goes on from them; None: it is a new one.
+        overwrite: delete what lies where a new one will.
 
     Raises:
         InputError: if another process writes it.
     """
     with _readable(store):
         if events is None:
-            store.delete_all()
+            if overwrite:
+                store.delete_all()
             claim = store.claim(None, 0)
         else:
             before = store.claims()[-1]

@@ -40,7 +40,7 @@ class RunFolder:
     ) -> None:
         self.path = path.absolute()
         self.stored_at = stored_at
-        self._overwrite = overwrite
+        self.overwrite = overwrite
         self._is_resumed = is_resumed
         self._check()
         self.log_path = self.path / "sweep.log"
@@ -58,7 +58,7 @@ class RunFolder:
             )
         if self._is_empty() or self._is_resumed:
             return
-        if not self._overwrite:
+        if not self.overwrite:
             raise InputError(
                 f"--out must be a new or empty folder, got {self.path} in use; name another, add "
                 f"--overwrite to delete it, or go on with it: --resume {self.path}"

@@ -48,6 +48,7 @@ def test_a_run_lies_under_its_name(tmp_path, monkeypatch):
     assert stored_location(None, run) is None
     assert stored_location("s3://bucket/all/", run) == "s3://bucket/all/x"
     assert stored_location("shared", run) == f"{tmp_path}/shared/x"
+    assert stored_location("runs", run) is None  # it lies there already
 
 
 def test_a_name_without_a_folder_is_looked_up_in_the_storage(storage, tmp_path):

@@ -22,7 +22,7 @@ def test_a_new_run_takes_no_others_place(tmp_path):
         open_store(location, is_resumed=False, overwrite=False)
     assert open_store(location, is_resumed=True, overwrite=False) is not None
     store = open_store(location, is_resumed=False, overwrite=True)
-    claim = claim_run(store, None)
+    claim = claim_run(store, None, overwrite=True)
     assert store.claims() == [claim]
     assert store.read_journal() == []
 
@@ -67,3 +67,23 @@ def test_a_storage_that_can_not_be_read_is_one_line(tmp_path):
     with pytest.raises(InputError, match="--storage must be one that can be read") as told:
         claim_run(RunStore(str(tmp_path / "run" / "x")), None)
     assert "\n" not in str(told.value)
+
+
+def test_what_is_no_run_is_not_deleted(tmp_path):
+    (tmp_path / "letters.txt").write_text("dear")
+    with pytest.raises(InputError, match=r"--overwrite must name a run, got .* without one"):
+        open_store(str(tmp_path), is_resumed=False, overwrite=True)
+    assert (tmp_path / "letters.txt").read_text() == "dear"
+    assert open_store(str(tmp_path / "new"), is_resumed=False, overwrite=True) is not None
+
+
+def test_of_two_new_runs_of_one_name_one_goes_on(tmp_path):
+    store = RunStore(str(tmp_path))
+    claims = []
+    for _ in range(20):  # by the token, which is drawn
+        try:
+            claims.append(claim_run(store, None).name)
+        except InputError:
+            assert claims
+    assert claims == sorted(claims)
+    assert store.newest_claim() == claims[-1]
