@@ -63,10 +63,14 @@ class CheckpointKeeper:
 
     Args:
         quota: None: they may take what there is.
+        is_ours: asked before each deletion: another process may have taken the run over.
     """
 
-    def __init__(self, quota: Quota | None = None) -> None:
+    def __init__(
+        self, quota: Quota | None = None, is_ours: Callable[[], bool] = lambda: True
+    ) -> None:
         self._quota = quota
+        self._is_ours = is_ours
         self._kept: dict[str, _Kept] = {}  # by key, oldest first
         self._newest: dict[str, str] = {}  # trial that may go on -> key
         self._final: dict[str, str] = {}  # trial that ended -> key, the first that ended first
@@ -157,7 +161,11 @@ class CheckpointKeeper:
         kept = self._kept.pop(key)
         self._num_bytes -= kept.num_bytes
         self._deletions = [d for d in self._deletions if not _succeeded(d)]
-        self._deletions.append(self._deleter.submit(delete_checkpoint, kept.location))
+        self._deletions.append(self._deleter.submit(self._remove, kept.location))
+
+    def _remove(self, location: str) -> None:
+        if self._is_ours():
+            delete_checkpoint(location)
 
     def adopt(
         self,

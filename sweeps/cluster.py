@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 import ray
 
 from sweeps.node_types import accelerator_of
+from sweeps.processes import make_folder
 from sweeps.quiet import quiet
 from sweeps.resources import GangPlan, Node
 from trainables.errors import InputError
@@ -76,7 +76,7 @@ def _set_environment(num_gangs: int) -> None:
 def local_cluster(plan: GangPlan) -> Iterator[Cluster]:
     """Start Ray on this machine; leave nothing of it at the end."""
     _set_environment(plan.num_gangs)
-    folder = tempfile.mkdtemp(prefix="paretune-")
+    folder = make_folder()
     node = local_node()
     try:
         context = ray.init(
@@ -135,7 +135,7 @@ def running_cluster(address: str) -> Iterator[Cluster]:
                 f"--address must be a cluster whose head carries {TRIAL_SLOT}, got {address} "
                 f"without; {START_HINT}"
             )
-        scratch = tempfile.mkdtemp(prefix="paretune-")
+        scratch = make_folder()
         try:
             yield Cluster(scratch, is_local=False, links=_links(context))
         finally:

@@ -22,22 +22,26 @@ from sweeps.checkpoint_quota import BYTES_PER_GB
 from sweeps.cluster import Cluster, cluster_nodes, local_cluster, local_node, running_cluster
 from sweeps.draw import tell_refusals
 from sweeps.feeding import trials_to_come
+from sweeps.fetched_run import STORED_AT, stored_location
 from sweeps.finale import examine, time_finalists
 from sweeps.front import front
 from sweeps.gangs import hold_gangs, num_gangs_there
 from sweeps.held_sweep import HeldSweep
-from sweeps.journal import Journal
+from sweeps.journal import Journal, lock_journal
+from sweeps.journal_mirror import JournalMirror
 from sweeps.ledger_watch import LedgerWatch
 from sweeps.measuring import describe_serving, say_latencies
 from sweeps.node_types import choose_nodes, read_node_types, read_nodes_to_come
 from sweeps.prepared_sweep import PreparedSweep, prepare_sweep
-from sweeps.processes import describe_driver
+from sweeps.processes import describe_driver, remove_left_folder
 from sweeps.progress import Progress
 from sweeps.quiet import quiet, say_on
 from sweeps.recorder import SweepRecorder
 from sweeps.resources import Node
-from sweeps.resumption import parse_sweep, read_resumption
+from sweeps.resumption import Resumption, parse_sweep, read_resumption
+from sweeps.run_claim import claim_run, open_store
 from sweeps.run_folder import RunFolder, default_run_path
+from sweeps.run_store import RunStore
 from sweeps.search import search
 from sweeps.signals import stop_signals
 from sweeps.spec import SweepSpec
@@ -80,13 +84,12 @@ def launch(spec: SweepSpec) -> int:
     started_s = time.monotonic()
     check_trackers(spec.track)
     resumption = read_resumption(spec) if spec.resume else None
-    out = spec.resume or spec.out
-    folder = RunFolder(
-        Path(out) if out else default_run_path(spec.name),
-        overwrite=spec.overwrite,
-        is_resumed=resumption is not None,
+    folder = _run_folder(spec, resumption)
+    store = open_store(
+        folder.stored_at, is_resumed=resumption is not None, overwrite=spec.overwrite
     )
-    with contextlib.ExitStack() as stack:
+    # What copies the run to its storage ends after all the rest.
+    with contextlib.ExitStack() as last, contextlib.ExitStack() as stack:
         cluster = stack.enter_context(running_cluster(spec.address)) if spec.address else None
         console = Console()
         if cluster is not None and spec.node_types is not None:
@@ -100,12 +103,19 @@ def launch(spec: SweepSpec) -> int:
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
         content |= {"serving": describe_serving(sweep.architectures.latencies, sweep.data)}
+        content[STORED_AT] = folder.stored_at
         if resumption is not None:
             content |= resumption.kept(content)
+            _remove_left(resumption, console)
+            last.callback(_remove_left, resumption, console)  # what still ended at the start
+        mirror = None if store is None else _mirror(store, folder, resumption)
         folder.create()
-        journal = Journal(folder.journal, 0 if resumption is None else resumption.next_number)
+        journal = Journal(
+            folder.journal, 0 if resumption is None else resumption.next_number, mirror
+        )
         stack.callback(journal.close)
-        journal.append("process", command=content["command"], unix_s=time.time())
+        claim = None if mirror is None else mirror.claim.name
+        journal.append("process", command=content["command"], unix_s=time.time(), claim=claim)
         folder.write_json(SWEEP_FILE, content)
         folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.latencies.rows())
         _say_plan(console, sweep)
@@ -118,6 +128,9 @@ def launch(spec: SweepSpec) -> int:
             content["driver"] = {**describe_driver(cluster.scratch), "ray_job": job}
             folder.write_json(SWEEP_FILE, content)
             with stop_signals() as stop:  # after ray.init, which sets handlers of its own
+                if mirror is not None:
+                    mirror.start(say_on(shown), stop.set)
+                    last.callback(mirror.close)
                 ending = _run(sweep, recorder, journal, cluster, shown, stop)
             stack.close()  # Ray's last words belong into the log too
         status = "interrupted" if stop.is_set() else "finished"
@@ -130,7 +143,39 @@ def launch(spec: SweepSpec) -> int:
         return report.returncode
     again = shlex.join(["python", sys.argv[0], "--resume", str(folder.path)])
     print(f"interrupted; go on with:\n{again}")
+    if store is not None:
+        print(f"or on another machine: --resume {store.location}")
     return EXIT_INTERRUPTED
+
+
+def _run_folder(spec: SweepSpec, resumption: Resumption | None) -> RunFolder:
+    """Return the run folder, and where in a storage the run lies; nothing is written yet."""
+    out = spec.resume or spec.out
+    path = Path(out) if out else default_run_path(spec.name)
+    if resumption is None:
+        stored_at = stored_location(spec.storage, path)
+    else:
+        stored_at = resumption.sweep.get(STORED_AT)
+    return RunFolder(
+        path, overwrite=spec.overwrite, is_resumed=resumption is not None, stored_at=stored_at
+    )
+
+
+def _mirror(store: RunStore, folder: RunFolder, resumption: Resumption | None) -> JournalMirror:
+    """Claim the run and return what will copy its journal."""
+    if resumption is None:
+        claim = claim_run(store, None, overwrite=folder.overwrite)
+        return JournalMirror(store, claim, folder.path)
+    with contextlib.closing(lock_journal(folder.journal)):  # nobody here is driven out
+        claim = claim_run(store, resumption.past.all_events)
+    return JournalMirror(store, claim, folder.path)
+
+
+def _remove_left(resumption: Resumption, console: Console) -> None:
+    """Remove the temporary folder of the process that the run goes on from, if it was killed."""
+    removed = remove_left_folder(resumption.sweep.get("driver"))
+    if removed is not None:
+        console.print(f"removed {removed}, which a killed driver had left", highlight=False)
 
 
 def _nodes(spec: SweepSpec, cluster: Cluster, console: Console) -> list[Node]:
@@ -192,7 +237,7 @@ def _run(
                 cluster,
                 sweep.storage,
                 sweep.spending.budget,
-                first_lease=1 if sweep.past is None else sweep.past.first_lease,
+                first_lease=max(journal.first_lease, sweep.past.first_lease if sweep.past else 1),
             )
         )
         watch = LedgerWatch(
@@ -206,7 +251,7 @@ def _run(
             past=() if sweep.past is None else sweep.past.spans,
             tell=tell,
         )
-        keeper = CheckpointKeeper(_quota(sweep, recorder, tell))
+        keeper = CheckpointKeeper(_quota(sweep, recorder, tell), journal.is_ours)
         held = HeldSweep(sweep, recorder, journal, desk, watch, keeper, cluster.scratch, tell, stop)
         progress = _progress(sweep, recorder, watch, shown, stop)
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.console import Console
 
@@ -48,9 +47,7 @@ class PreparedSweep:
     @property
     def storage(self) -> str:
         """Where checkpoints go: a URI or an absolute path."""
-        storage = self.plan.spec.storage or str(self.folder.checkpoints)
-        # Each process has its own working folder.
-        return storage if "://" in storage else str(Path(storage).absolute())
+        return self.folder.checkpoint_root
 
 
 def prepare_sweep(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from analysis.records import JOURNAL_FOLDER, SCHEMA_VERSION
 from sweeps.draw import DrawnTrial
+from sweeps.fetched_run import STORED_AT, bring_run
 from sweeps.flags import parse_spec
 from sweeps.journal import read_journal
 from sweeps.past import Past, read_past
@@ -134,7 +135,8 @@ def parse_sweep(default: SweepSpec) -> SweepSpec:
     spec = parse_spec(default)
     if spec.resume is None:
         return spec
-    return parse_spec(recorded_spec(default, spec.resume))
+    run = bring_run(spec.resume, spec.storage, spec.out)
+    return dataclasses.replace(parse_spec(recorded_spec(default, run)), resume=run, out=run)
 
 
 def read_resumption(spec: SweepSpec) -> Resumption:
@@ -197,6 +199,11 @@ def _read_sweep(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"--resume must name a run of schema version {SCHEMA_VERSION}, got {version} in "
             f"{folder}; resume it with the version of paretune that wrote it"
+        )
+    if sweep["spec"]["storage"] is not None and STORED_AT not in sweep:
+        raise InputError(
+            f"--resume must name a run that lies in its storage, got {folder}, whose storage has "
+            "checkpoints alone; resume it with the version of paretune that wrote it"
         )
     if not (folder / JOURNAL_FOLDER).is_dir():
         raise InputError(

@@ -24,14 +24,23 @@ class RunFolder:
         path: the run folder; new, empty, or with `overwrite` another run's.
         overwrite: delete another run that lies there.
         is_resumed: the run that lies there goes on.
+        stored_at: where the run lies in a storage as well; None: nowhere.
 
     Raises:
         InputError: if `path` can't be written or is in use.
     """
 
-    def __init__(self, path: Path, *, overwrite: bool, is_resumed: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        overwrite: bool,
+        is_resumed: bool = False,
+        stored_at: str | None = None,
+    ) -> None:
         self.path = path.absolute()
-        self._overwrite = overwrite
+        self.stored_at = stored_at
+        self.overwrite = overwrite
         self._is_resumed = is_resumed
         self._check()
         self.log_path = self.path / "sweep.log"
@@ -49,7 +58,7 @@ class RunFolder:
             )
         if self._is_empty() or self._is_resumed:
             return
-        if not self._overwrite:
+        if not self.overwrite:
             raise InputError(
                 f"--out must be a new or empty folder, got {self.path} in use; name another, add "
                 f"--overwrite to delete it, or go on with it: --resume {self.path}"
@@ -78,6 +87,15 @@ class RunFolder:
     def checkpoints(self) -> Path:
         """Where checkpoints go unless `--storage` says otherwise."""
         return self.path / CHECKPOINTS_FOLDER
+
+    @property
+    def checkpoint_root(self) -> str:
+        """Where checkpoints go: an absolute path or a URI."""
+        return (
+            str(self.checkpoints)
+            if self.stored_at is None
+            else (f"{self.stored_at}/{CHECKPOINTS_FOLDER}")
+        )
 
     @property
     def journal(self) -> Path:

@@ -189,12 +189,14 @@ class SweepSpec:
     out: str | None = None
     """Run folder; None: runs/NAME-DATE-TIME."""
     storage: str | None = None
-    """Folder or URI for checkpoints that every node reaches (s3://...); None: inside --out."""
+    """Folder or URI that every node reaches (s3://...): in a folder of it named like --out lie the
+    checkpoints, and what another machine needs to go on; None: inside --out."""
     overwrite: bool = False
     """Delete what lies in --out."""
     resume: str | None = None
-    """Run folder of a sweep that was interrupted or killed: go on with it, with its flags. Budget,
-    gangs, workers and finalists may be given anew."""
+    """Run folder of a sweep that was interrupted or killed, or where it lies in its --storage
+    (s3://.../NAME): go on with it, with its flags. Budget, gangs, workers and finalists may be
+    given anew."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
     checkpoint_quota_gb: float | None = None

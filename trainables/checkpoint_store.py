@@ -94,13 +94,14 @@ def write_checkpoint(
     def write() -> None:
         filesystem, path = open_location(location)
         filesystem.create_dir(path, recursive=True)
-        _write_file(filesystem, f"{path}/{PREVIOUS_FILE}", origin)
-        _write_file(filesystem, f"{path}/{STATE_FILE}", content)
+        write_file(filesystem, f"{path}/{PREVIOUS_FILE}", origin)
+        write_file(filesystem, f"{path}/{STATE_FILE}", content)
 
     ride_out(write, f"{checkpoint_key(location)}, to be saved,", tell)
 
 
-def _write_file(filesystem: pyarrow.fs.FileSystem, path: str, content: memoryview | bytes) -> None:
+def write_file(filesystem: pyarrow.fs.FileSystem, path: str, content: memoryview | bytes) -> None:
+    """Write a file of a storage, which is there whole or not at all; a local folder must exist."""
     from trainables import checkpoint
 
     if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
@@ -134,7 +135,7 @@ def read_checkpoint(
         path = f"{path}/{STATE_FILE}"
         if isinstance(filesystem, pyarrow.fs.LocalFileSystem):
             return checkpoint.load(Path(path), device)
-        return checkpoint.from_bytes(_read_file(filesystem, path), location, device)
+        return checkpoint.from_bytes(read_file(filesystem, path), location, device)
 
     try:
         return ride_out(read, f"{checkpoint_key(location)}, to be read,", tell)
@@ -144,7 +145,8 @@ def read_checkpoint(
         ) from error
 
 
-def _read_file(filesystem: pyarrow.fs.FileSystem, path: str) -> bytes:
+def read_file(filesystem: pyarrow.fs.FileSystem, path: str) -> bytes:
+    """Return what a file of a storage holds."""
     with filesystem.open_input_file(path) as file:  # a stream would ask for it piece by piece
         content: bytes = file.read()
     return content
@@ -160,7 +162,7 @@ def previous_checkpoint(location: str) -> str | None:
         OSError: if that is not recorded (or not readable, where its name is none).
     """
     filesystem, path = open_location(location)
-    content = _read_file(filesystem, f"{path}/{PREVIOUS_FILE}")
+    content = read_file(filesystem, f"{path}/{PREVIOUS_FILE}")
     if not content:
         return None
     key = content[:_MAX_KEY_BYTES].decode(errors="replace")

@@ -26,7 +26,7 @@ from sweeps.doctor.course import (
     check_processes,
 )
 from sweeps.doctor.finding import Finding
-from sweeps.processes import is_driver_alive, processes_of
+from sweeps.processes import is_driver_alive, processes_of, remove_left_folder
 from sweeps.recorded_run import number, read_json, read_rows, read_sweep
 from trainables.checkpoint_store import STATE_FILE, checkpoint_key, previous_checkpoint
 
@@ -54,6 +54,7 @@ def examine_run(run: Path, address: str | None = None) -> list[Finding]:
     )
     return [
         check_processes(not has_ended, str(sweep.get("status")), processes_of(driver)),
+        *_clean_up(driver),
         *([] if address is None else [_placement_groups(driver, address, has_ended=has_ended)]),
         *([] if exploits is None else [exploits]),
         check_idle(spans),
@@ -62,6 +63,14 @@ def examine_run(run: Path, address: str | None = None) -> list[Finding]:
         check_churn(results, int(number(spec, "checkpoint_epochs", 1))),
         *_examine_checkpoints(run, trials, has_ended=has_ended),
     ]
+
+
+def _clean_up(driver: dict[str, Any]) -> list[Finding]:
+    """Remove the temporary folder of a driver that was killed."""
+    removed = remove_left_folder(driver)
+    if removed is None:
+        return []
+    return [Finding("ok", "temporary folder", f"removed {removed}, which a killed driver had left")]
 
 
 def _first_configs(trials: list[dict[str, Any]]) -> list[str]:
