@@ -69,6 +69,7 @@ OUTCOMES = {
     "unfinished": "trials that had not ended",
     "lost": LEDGER_KINDS["lost"],
     "examination": LEDGER_KINDS["examination"],
+    "retraining": LEDGER_KINDS["retraining"],
     "start_up": LEDGER_KINDS["start_up"],
     "idle": LEDGER_KINDS["idle"],
     "end": LEDGER_KINDS["end"],

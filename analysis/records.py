@@ -31,6 +31,7 @@ TRIALS_FILE = "trials.parquet"
 LATENCY_FILE = "latency.parquet"
 ROBUSTNESS_FILE = "robustness.parquet"
 ATTRIBUTIONS_FILE = "attributions.parquet"
+SEEDS_FILE = "seeds.parquet"
 LEDGER_FILE = "ledger.parquet"
 GANGS_FILE = "gangs.json"
 TENSORBOARD_FOLDER = "tensorboard"
@@ -265,11 +266,30 @@ ATTRIBUTIONS_SCHEMA = pa.schema(
     ]
 )
 
+SEEDS_SCHEMA = pa.schema(
+    [
+        # A row a further training of a finalist, with another seed, after the search.
+        pa.field("trial_id", pa.string(), nullable=False),  # the finalist
+        pa.field("seed", pa.int64(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # finished or failed
+        pa.field("reason", pa.string()),  # why it failed
+        pa.field("epoch", pa.int64(), nullable=False),  # the last trained; 0 if none
+        pa.field("train_loss", pa.float64()),  # at that epoch, as all down to the gap
+        pa.field("train_accuracy", pa.float64()),
+        *VAL_SCORES,
+        pa.field("generalisation_gap", pa.float64()),
+        *TEST_SCORES,  # null where the test part was not read
+        pa.field("gpu_seconds", pa.float64()),  # lost work included
+        pa.field("cost_usd", pa.float64()),  # null where no price was given
+    ]
+)
+
 
 LEDGER_KINDS = {
     "start_up": "before a gang was first ready",
     "training": "a trial trained",
     "examination": "a finalist was examined",
+    "retraining": "a finalist was trained with another seed",
     "idle": "between trials",
     "lost": "taken away by failures, or cut off",
     "end": "since the workers were sent home",
