@@ -123,12 +123,14 @@ class Evidence:
         """Return what its further trainings say, and how sure its place on the front is."""
         mine = self.retrainings.get(trial.trial_id)
         if mine is None:
-            return [Note("plain", "Trained once: what another seed would change was not measured.")]
+            why = "it was not among the finalists that were trained again with further seeds"
+            text = why if self.retrainings else "what another seed would change was not measured"
+            return [Note("plain", f"Trained once: {text}.")]
         failed = f", {mine.num_failed} of them failed" if mine.num_failed else ""
         text = f"Trained again with {mine.num_seeds + mine.num_failed} further seeds{failed}"
         place = None if self.certainty is None else self.certainty.place(trial.trial_id)
         if self.certainty is None or place is None:
-            return [Note("warn", f"{text}: that says nothing of its place on the front.")]
+            return [Note("warn", f"{text}: too little to tell its place on the front.")]
         odds = float(self.certainty.on_front[place])
         tone: Literal["good", "plain", "warn"] = "plain" if odds >= 0.5 else "warn"
         told = [f"{text}. {self._means(place)}".rstrip()]
@@ -206,11 +208,7 @@ def wilson_interval(fraction: float, count: int | None) -> tuple[float, float] |
         return None
     spread = Z_95**2 / count
     middle = (fraction + spread / 2) / (1 + spread)
-    half = (
-        Z_95
-        * math.sqrt(fraction * (1 - fraction) / count + spread / (4 * count))
-        / (1 + spread)
-    )
+    half = Z_95 * math.sqrt(fraction * (1 - fraction) / count + spread / (4 * count)) / (1 + spread)
     return middle - half, middle + half
 
 

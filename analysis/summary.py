@@ -41,8 +41,9 @@ def print_summary(
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
     Then what the finalists did on the test part, what further seeds say of them and what they are
-    as shipped, if there are any, and where the time went. Text from the run folder is printed as it is, never read as markup, and
-    each command stands on one line of its own, however narrow the terminal.
+    as shipped, if there are any, and where the time went. Text from the run folder is printed as
+    it is, never read as markup, and each command stands on one line of its own, however narrow the
+    terminal.
     """
     serving = gather_serving(run)
     _print_head(run, ranking, console)

@@ -3,8 +3,8 @@
     python benchmarks/coverage.py [--scenario plain] [--seeds 3] [--finalists 5] [--sweeps 500]
 
 Sweeps are drawn whose truth is known, and read by the code that reads real ones. A sweep has 60
-trials. Their latency grows with size from 1 to 8 ms; accuracy has a logistic-like course over size
-(a probit), less an exponential amount for a bad config. A sample of the validation part is got right
+trials. Their latency grows with size from 1 to 8 ms; accuracy grows with size and levels off (in
+probits), less an exponential amount for a bad config. A sample of the validation part is got right
 or not: its difficulty has a part that all trials share, one of the trial, and one of the training;
 a training's seed also moves the accuracy on all samples. Trials are scored once by one training,
 timed in five processes that vary by 2 %, and finalists are chosen by these noisy figures: from
@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import moocore
@@ -240,9 +241,11 @@ def tell(judged: Sequence[dict[str, Any]]) -> None:
     print(f"  likely fronts: {mean('fronts'):.1f}; of the finalists {mean('surely'):.0%} surely on "
           "or off")  # fmt: skip
     for key in ("on front", "knee"):
-        odds, is_true = (np.concatenate(parts) for parts in zip(*[one[key] for one in judged], strict=True))
+        odds, is_true = (
+            np.concatenate(parts) for parts in zip(*[one[key] for one in judged], strict=True)
+        )
         cells = []
-        for low, high in zip(BINS, BINS[1:], strict=False):
+        for low, high in pairwise(BINS):
             inside = (odds >= low) & (odds < high)
             if inside.any():
                 cells.append(f"{odds[inside].mean():.2f}: {is_true[inside].mean():.2f} "

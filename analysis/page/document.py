@@ -18,7 +18,6 @@ from analysis.load import Run
 from analysis.page.content import Story, script_data
 from analysis.page.decision_section import decision_section
 from analysis.page.markup import Markup, escape, json_script, section, tag
-from analysis.page.seeds_section import seeds_section
 from analysis.page.sections import (
     finalists_section,
     importance_section,
@@ -28,6 +27,7 @@ from analysis.page.sections import (
     unranked_section,
     warnings_section,
 )
+from analysis.page.seeds_section import seeds_section
 from analysis.ranking import Ranking
 from analysis.serving import gather_serving
 

@@ -2,7 +2,8 @@
 // Configs and objectives side by side. The axes lie, one below the other, so that their names have
 // room on a phone, too; a line goes down through them.
 
-const ROW_HEIGHT = 46;
+const ROW_HEIGHT = 52;
+const TOP = 26;
 
 function parallelAxes(data) {
   const rows = data.details.map((_, row) => row);
@@ -56,9 +57,9 @@ function drawParallel(data, state) {
   const axes = parallelAxes(data);
   const width = Math.max(260, box.clientWidth);
   const [left, right] = [8, width - 8];
-  const height = 30 + ROW_HEIGHT * axes.length;
+  const height = TOP + ROW_HEIGHT * (axes.length - 1) + 8;
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img" });
-  const down = (index) => 30 + ROW_HEIGHT * index;
+  const down = (index) => TOP + ROW_HEIGHT * index;
   const across = (place) => left + 4 + place * (right - left - 8);
   const front = new Set(state.decision.front);
   const strength = (row) => {

@@ -20,7 +20,7 @@ def seeds_section(story: Story) -> Markup | str:
     for objective, dof in zip(objectives, certainty.estimates.seed_dof, strict=True):
         words = words_of(objective.column)
         headings += [f"{words} chosen by", "off by", f"mean {words}"] if dof else [words]
-    headings += ["test accuracy", "on the true front", "its knee"]
+    headings += ["mean test accuracy", "on the true front", "its knee"]
     rows = [_row(story, certainty, place) for place in range(len(certainty.on_front))]
     assert story.ranking.reference is not None
     ends = f"{certainty.hypervolume_low:.5g}, {certainty.hypervolume_high:.5g}"
@@ -29,7 +29,7 @@ def seeds_section(story: Story) -> Markup | str:
         table(headings, rows),
         tag("p", f"Hypervolume of the finalists' true front: {certainty.hypervolume:.5g} [{ends}] "
             f"(95 %; reference point: {format_values(objectives, story.ranking.reference)})."),
-        tag("p", " ".join(membership_lines(certainty))),
+        tag("p", "The true front is one of a few. " + " ".join(membership_lines(certainty))),
         tag("p", EXPLANATION, class_="quiet"),
         key="seeds",
     )  # fmt: skip
@@ -50,9 +50,9 @@ def membership_lines(certainty: Certainty) -> list[str]:
     open_ = [name for name in names if name not in (*on, *off)]
     lines = []
     for chosen, words in (
-        (on, "On the true front in each of the fronts that hold it with 95 %"),
-        (open_, "In some of them"),
-        (off, "In none of them"),
+        (on, "In all that it is among with 95 %"),
+        (open_, "In some of these"),
+        (off, "In none of these"),
     ):
         if chosen:
             lines.append(f"{words}: {', '.join(chosen)}.")
