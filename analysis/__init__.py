@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from analysis.certainty import Certainty, weigh_finalists
     from analysis.choice import (
         KNEE_DEFINITIONS,
         ideal_distances,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from analysis.configs import differing_keys, read_configs
     from analysis.constraints import meets, parse_constraints
     from analysis.curves import Curve, learning_curves
+    from analysis.estimates import Estimates, Retraining, estimate_finalists, gather_retrainings
     from analysis.figures import (
         attainment_figure,
         curves_figure,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
     from analysis.spent import SPENT_UNITS, spent_by_report
 
 _HOMES = {
+    "certainty": ("Certainty", "weigh_finalists"),
     "choice": ("KNEE_DEFINITIONS", "ideal_distances", "knee_index", "tchebycheff_index"),
     "comparison": (
         "SpentCurve",
@@ -75,6 +78,7 @@ _HOMES = {
     "configs": ("differing_keys", "read_configs"),
     "constraints": ("meets", "parse_constraints"),
     "curves": ("Curve", "learning_curves"),
+    "estimates": ("Estimates", "Retraining", "estimate_finalists", "gather_retrainings"),
     "figures": (
         "attainment_figure",
         "curves_figure",
@@ -107,13 +111,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "KNEE_DEFINITIONS",
     "SPENT_UNITS",
+    "Certainty",
     "Curve",
+    "Estimates",
     "Exploit",
     "Finalist",
     "Importance",
     "Objective",
     "RankedTrial",
     "Ranking",
+    "Retraining",
     "Run",
     "RunError",
     "Segment",
@@ -127,12 +134,14 @@ __all__ = [
     "compare_hypervolumes",
     "curves_figure",
     "differing_keys",
+    "estimate_finalists",
     "find_importance",
     "find_runs",
     "front_figure",
     "gather_exploits",
     "gather_finalists",
     "gather_lineages",
+    "gather_retrainings",
     "gather_serving",
     "hypervolume_over_spent",
     "ideal_distances",
@@ -165,6 +174,7 @@ __all__ = [
     "sum_ledger",
     "sum_spending",
     "tchebycheff_index",
+    "weigh_finalists",
     "write_report",
 ]
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+import numpy as np
+
+from analysis.certainty import Certainty
+from analysis.estimates import (
+    COUNTED,
+    Z_95,
+    Retraining,
+    num_samples,
+    part_interval,
+    pooled_variance,
+)
 from analysis.finalists import Finalist
-from analysis.labels import format_value, words_of
+from analysis.labels import difference, format_value, format_with_unit, words_of
 from analysis.load import Run
 from analysis.ranking import RankedTrial, Ranking
 from analysis.serving import ServingReport, Shipped
 
-Z_95 = 1.959964
-"""Standard deviations to both sides that hold 95 % of a normal distribution."""
-
-_COUNTED = ("val_accuracy", "val_top5_accuracy")
+_COUNTED = tuple(f"val_{score}" for score in COUNTED)
 """Objectives that are fractions of validation samples, so that their count gives an interval."""
+
+SURE = 0.95
+"""Probability from which a place on the front is told as good news."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +48,21 @@ class Evidence:
         ranking: its ranking.
         finalists: those that met the test part.
         serving: what the run tells of latencies.
+        retrainings: finalists' further trainings, by trial id.
+        certainty: what these say of the front.
     """
 
     run: Run
     ranking: Ranking
     finalists: Sequence[Finalist]
     serving: ServingReport
+    retrainings: Mapping[str, Retraining] = field(default_factory=dict)
+    certainty: Certainty | None = None
 
     def notes(self, trial: RankedTrial) -> list[Note]:
         """Return what is known of a trial's figures, the most important first."""
         notes = [*self._unfinished(), *self._shipped(trial), *self._test(trial)]
-        return [*notes, *self._validation(trial), self._seeds()]
+        return [*notes, *self._validation(trial), *self._seeds(trial)]
 
     def _unfinished(self) -> list[Note]:
         status = self.ranking.sweep_status
@@ -71,7 +86,7 @@ class Evidence:
             return [Note("warn", "Not examined on the test part: its validation score is of what "
                                  "it was chosen by, so likely a little too good.")]  # fmt: skip
         text = f"Test accuracy {accuracy:.4f}"
-        interval = wilson_interval(accuracy, _num_samples(self.run, "num_test"))
+        interval = wilson_interval(accuracy, num_samples(self.run, "test"))
         if interval is not None:
             text += f" [{interval[0]:.4f}, {interval[1]:.4f}] (95 %)"
         if finalist.bias is not None:
@@ -80,13 +95,15 @@ class Evidence:
                 f"{'below' if finalist.bias < 0 else 'above'} its validation accuracy, by which it "
                 "was chosen"
             )
+        seeds = self.test_words(trial.trial_id)
+        text += f"; with further seeds {seeds} on average" if seeds else ""
         return [Note("good", f"{text}.")]
 
     def _validation(self, trial: RankedTrial) -> list[Note]:
         """Return how many members of the front can't be told from it by accuracy."""
         for index, objective in enumerate(self.ranking.objectives):
-            num_samples = _num_samples(self.run, "num_val")
-            interval = wilson_interval(trial.values[index], num_samples)
+            num_val = num_samples(self.run, "val")
+            interval = wilson_interval(trial.values[index], num_val)
             if objective.column not in _COUNTED or interval is None:
                 continue
             low, high = interval
@@ -94,7 +111,7 @@ class Evidence:
             alike = sum(low <= row.values[index] <= high for row in others)
             words = words_of(objective.column)
             text = (
-                f"Its {words} is of {num_samples:,} samples: {trial.values[index]:.4f} "
+                f"Its {words} is of {num_val:,} samples: {trial.values[index]:.4f} "
                 f"[{low:.4f}, {high:.4f}] (95 %)."
             )
             if others:
@@ -102,11 +119,82 @@ class Evidence:
             return [Note("plain", text)]
         return []
 
-    def _seeds(self) -> Note:
-        return Note("plain", "Trained once: what another seed would change was not measured.")
+    def _seeds(self, trial: RankedTrial) -> list[Note]:
+        """Return what its further trainings say, and how sure its place on the front is."""
+        mine = self.retrainings.get(trial.trial_id)
+        if mine is None:
+            why = "it was not among the finalists that were trained again with further seeds"
+            text = why if self.retrainings else "what another seed would change was not measured"
+            return [Note("plain", f"Trained once: {text}.")]
+        failed = f", {mine.num_failed} of them failed" if mine.num_failed else ""
+        text = f"Trained again with {mine.num_seeds + mine.num_failed} further seeds{failed}"
+        place = None if self.certainty is None else self.certainty.place(trial.trial_id)
+        if self.certainty is None or place is None:
+            return [Note("warn", f"{text}: too little to tell its place on the front.")]
+        odds = float(self.certainty.on_front[place])
+        tone: Literal["good", "plain", "warn"] = "plain" if odds >= 0.5 else "warn"
+        told = [f"{text}. {self._means(place)}".rstrip()]
+        told.append(
+            f"Among {len(self.certainty.on_front)} finalists it is {self.front_words(trial)}."
+        )
+        return [Note("plain", told[0]), Note("good" if odds >= SURE else tone, told[1])]
+
+    def _means(self, place: int) -> str:
+        """Return a finalist's means over seeds, and how far its own score was off."""
+        assert self.certainty is not None
+        estimates = self.certainty.estimates
+        low, high = estimates.intervals()[:, place]
+        texts = []
+        for index, objective in enumerate(estimates.objectives):
+            column = objective.column
+            if not estimates.seed_dof[index]:
+                continue
+            mean, first = (v[place, index] for v in (estimates.values, estimates.chosen_by))
+            ends = f"[{format_value(column, low[index])}, {format_value(column, high[index])}]"
+            gap = difference(objective, first - mean)
+            texts.append(
+                f"Mean {words_of(column)} {format_with_unit(column, mean)} {ends} (95 %); the one "
+                f"that it was chosen by is off by {gap}."
+            )
+        return " ".join(texts)
+
+    def front_words(self, trial: RankedTrial) -> str:
+        """Return how probably it lies on the finalists' true front; empty where nobody knows."""
+        place = None if self.certainty is None else self.certainty.place(trial.trial_id)
+        if self.certainty is None or place is None:
+            return ""
+        on_front = format_odds(float(self.certainty.on_front[place]))
+        is_knee = format_odds(float(self.certainty.is_knee[place]))
+        return f"on the true front with probability {on_front}, its knee with {is_knee}"
+
+    def test_words(self, trial_id: str) -> str:
+        """Return the mean test accuracy over further seeds with its interval; empty without."""
+        known = {
+            key: one.scores["test_accuracy"]
+            for key, one in self.retrainings.items()
+            if one.num_seeds and np.isfinite(one.scores["test_accuracy"]).all()
+        }
+        if trial_id not in known or sum(len(one) - 1 for one in known.values()) < 1:
+            return ""
+        variance, dof = pooled_variance(list(known.values()))
+        scores = known[trial_id]
+        low, high = part_interval(scores, variance, dof, num_samples(self.run, "test"))
+        return f"{scores.mean():.4f} [{low:.4f}, {high:.4f}]"
 
 
-def wilson_interval(fraction: float, num_samples: int | None) -> tuple[float, float] | None:
+def format_odds(probability: float) -> str:
+    """Return a probability that was found by draws: none is 0 or 1.
+
+    Example:
+        >>> format_odds(0.123), format_odds(0.9999)
+        ('12 %', '> 99 %')
+    """
+    if probability > 0.99:
+        return "> 99 %"
+    return "< 1 %" if probability < 0.01 else f"{100 * probability:.0f} %"
+
+
+def wilson_interval(fraction: float, count: int | None) -> tuple[float, float] | None:
     """Return the 95 % interval of a fraction of samples; None where their number is not known.
 
     Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
@@ -116,23 +204,12 @@ def wilson_interval(fraction: float, num_samples: int | None) -> tuple[float, fl
         >>> round(low, 3), round(high, 3)
         (0.826, 0.945)
     """
-    if not num_samples or not 0 <= fraction <= 1:
+    if not count or not 0 <= fraction <= 1:
         return None
-    spread = Z_95**2 / num_samples
+    spread = Z_95**2 / count
     middle = (fraction + spread / 2) / (1 + spread)
-    half = (
-        Z_95
-        * math.sqrt(fraction * (1 - fraction) / num_samples + spread / (4 * num_samples))
-        / (1 + spread)
-    )
+    half = Z_95 * math.sqrt(fraction * (1 - fraction) / count + spread / (4 * count)) / (1 + spread)
     return middle - half, middle + half
-
-
-def _num_samples(run: Run, key: str) -> int | None:
-    dataset = run.spec.get("dataset")
-    known: dict[str, Any] = dataset if isinstance(dataset, dict) else {}
-    count = known.get(key)
-    return count if isinstance(count, int) and count > 0 else None
 
 
 def _shipped_note(one: Shipped) -> Note:

@@ -137,6 +137,19 @@ def format_with_unit(column: str, value: float) -> str:
     return f"{format_value(column, value)} {'' if unit in ('fraction', 'bytes') else unit}".rstrip()
 
 
+def difference(objective: Objective, value: float) -> str:
+    """Return a difference of two values with sign and unit; of fractions in points.
+
+    Example:
+        >>> difference(Objective("latency_ms", "min"), -1.5)
+        '-1.5 ms'
+    """
+    if unit_of(objective.column) == "fraction":
+        return f"{100 * value:+.2f} points"
+    sign = "+" if value >= 0 else "-"
+    return f"{sign}{format_with_unit(objective.column, abs(value))}"
+
+
 def format_values(objectives: Sequence[Objective], values: Sequence[float]) -> str:
     """Return words, figure and unit of every objective, on one line."""
     return ", ".join(

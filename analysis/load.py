@@ -26,6 +26,8 @@ from analysis.records import (
     ROBUSTNESS_FILE,
     ROBUSTNESS_SCHEMA,
     SCHEMA_VERSION,
+    SEEDS_FILE,
+    SEEDS_SCHEMA,
     SWEEP_FILE,
     TRIAL_STATUSES,
     TRIALS_FILE,
@@ -56,6 +58,7 @@ class Run:
     latency: pa.Table
     robustness: pa.Table
     attributions: pa.Table
+    seeds: pa.Table
     ledger: pa.Table
 
     @property
@@ -94,9 +97,9 @@ def load_run(path: str | Path) -> Run:
     """Return the run stored at `path`, checked against `analysis.records`.
 
     `results.parquet` may be absent while no trial has reported an epoch, and `latency.parquet`
-    while no trial has a latency; both then load as empty tables, and so do `robustness.parquet`
-    and `attributions.parquet`, which are written after the search, and `ledger.parquet`, which
-    older runs have not.
+    while no trial has a latency; both then load as empty tables, and so do `robustness.parquet`,
+    `attributions.parquet` and `seeds.parquet`, which are written after the search, and
+    `ledger.parquet`, which older runs have not.
 
     Args:
         path: a local path, or a URI such as `s3://bucket/runs/NAME`.
@@ -122,6 +125,7 @@ def load_run(path: str | Path) -> Run:
         latency=read(f"{folder}/{LATENCY_FILE}", LATENCY_SCHEMA, is_required=has_latency),
         robustness=read(f"{folder}/{ROBUSTNESS_FILE}", ROBUSTNESS_SCHEMA, is_required=False),
         attributions=read(f"{folder}/{ATTRIBUTIONS_FILE}", ATTRIBUTIONS_SCHEMA, is_required=False),
+        seeds=read(f"{folder}/{SEEDS_FILE}", SEEDS_SCHEMA, is_required=False),
         ledger=read(f"{folder}/{LEDGER_FILE}", LEDGER_SCHEMA, is_required=False),
     )
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from analysis.load import Run, RunError
 
-TABLES: Final = ("trials", "results", "latency", "robustness", "attributions", "ledger")
+TABLES: Final = ("trials", "results", "latency", "robustness", "attributions", "seeds", "ledger")
 _IDS: Final = ("trial_id", "parent_trial_id")
 
 

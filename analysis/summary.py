@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from analysis.certainty import weigh_finalists
 from analysis.choice import KNEE_DEFINITIONS
 from analysis.configs import differing_keys
 from analysis.finalists import Finalist, num_robustness_samples
@@ -25,6 +26,7 @@ from analysis.ledger import sum_ledger
 from analysis.load import Run
 from analysis.ranking import RankedTrial, Ranking
 from analysis.records import LEDGER_KINDS, Objective
+from analysis.seeds_summary import print_seeds
 from analysis.serving import gather_serving
 from analysis.serving_summary import print_latency_notes, print_shipped
 from analysis.table import UNKNOWN, Column, fraction_column, print_columns, say
@@ -38,9 +40,10 @@ def print_summary(
 ) -> None:
     """Print what the run found: the ranked trials, the front's hypervolume, knee and members.
 
-    Then what the finalists did on the test part and what they are as shipped, if there are any, and
-    where the time went. Text from the run folder is printed as it is, never read as markup, and
-    each command stands on one line of its own, however narrow the terminal.
+    Then what the finalists did on the test part, what further seeds say of them and what they are
+    as shipped, if there are any, and where the time went. Text from the run folder is printed as
+    it is, never read as markup, and each command stands on one line of its own, however narrow the
+    terminal.
     """
     serving = gather_serving(run)
     _print_head(run, ranking, console)
@@ -57,6 +60,9 @@ def print_summary(
     _print_members(ranking, console)
     if finalists:
         _print_finalists(finalists, console)
+    certainty = weigh_finalists(run, ranking)
+    if certainty is not None:
+        print_seeds(certainty, console)
     print_shipped(serving, console)
     _print_ledger(run, console)
 

@@ -137,6 +137,15 @@ def fake_image(trial_id: str, sample: int = 0, side: int = 8, **columns: Any) ->
     return row | {"attribution": ramp.ravel().tolist()} | columns
 
 
+def fake_seeds(trial_id: str, accuracies: Sequence[float], **columns: Any) -> list[dict[str, Any]]:
+    """Return rows of seeds.parquet: a further training an accuracy."""
+    row = {"trial_id": trial_id, "status": "finished", "epoch": 3} | columns
+    return [
+        row | {"seed": seed, "val_accuracy": accuracy}
+        for seed, accuracy in enumerate(accuracies, start=1)
+    ]
+
+
 def fake_text(trial_id: str, text: str, sample: int = 0, **columns: Any) -> dict[str, Any]:
     """Return a row of attributions.parquet: a text, the later tokens heavier."""
     tokens = [f" {word}" for word in text.split()]
@@ -154,14 +163,15 @@ def write_run(
     latency: Iterable[Row] = (),
     robustness: Iterable[Row] | None = None,
     attributions: Iterable[Row] | None = None,
+    seeds: Iterable[Row] | None = None,
     ledger: Iterable[Row] | None = None,
     sweep: Row | None = None,
 ) -> Path:
     """Write a run folder and return its path.
 
     `trials` are rows as `fake_trial` makes them; `results` default to one row an epoch of each
-    trial; `robustness`, `attributions` and `ledger` are no file if None; `sweep` overrides keys
-    of `fake_sweep`.
+    trial; `robustness`, `attributions`, `seeds` and `ledger` are no file if None; `sweep` overrides
+    keys of `fake_sweep`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     trials = list(trials)
@@ -179,6 +189,7 @@ def write_run(
         (records.LATENCY_FILE, records.LATENCY_SCHEMA, latency),
         (records.ROBUSTNESS_FILE, records.ROBUSTNESS_SCHEMA, robustness),
         (records.ATTRIBUTIONS_FILE, records.ATTRIBUTIONS_SCHEMA, attributions),
+        (records.SEEDS_FILE, records.SEEDS_SCHEMA, seeds),
         (records.LEDGER_FILE, records.LEDGER_SCHEMA, ledger),
     ):
         if rows is None:

@@ -91,6 +91,7 @@ def script_data(story: Story) -> dict[str, Any]:
             "objection": [story.objections.get(row.trial_id) for row in ranking.rows],
         },
         "fixed": {key: _text(value) for key, value in fixed.items()},
+        "intervals": _intervals(story, place),
         "details": [_detail(row, differing, story.evidence) for row in ranking.rows[:MAX_DETAILED]],
         "curves": _curves(story, place),
         "schedules": _schedules(lineages),
@@ -116,8 +117,23 @@ def _detail(row: RankedTrial, differing: Collection[str], evidence: Evidence) ->
         "config": {key: _text(value) for key, value in row.config.items() if key in differing},
         "checkpoint": row.checkpoint,
         "command": row.reproduce,
+        "sure": evidence.front_words(row),
         "notes": [[note.tone, note.text] for note in evidence.notes(row)],
     }
+
+
+def _intervals(story: Story, place: Mapping[str, int]) -> list[dict[str, Any]]:
+    """Return what further seeds say of finalists: value, low and high an objective."""
+    certainty = story.evidence.certainty
+    if certainty is None:
+        return []
+    estimates = certainty.estimates
+    low, high = estimates.intervals()
+    ends = np.stack([estimates.values, low, high], axis=-1)
+    return [
+        {"row": place[trial_id], "ends": one.tolist()}
+        for trial_id, one in zip(estimates.trial_ids, ends, strict=True)
+    ]
 
 
 def _text(value: Any) -> str:

@@ -153,7 +153,9 @@ function showDecision(data, decision) {
         const far = gap(objective, values[row][i] - values[pick][i]);
         return `${lower(objective.words)} ${withUnit(objective, values[row][i])} (${far})`;
       });
-      return element("li", {}, element("b", {}, id[row]), `: ${gaps.join(", ")}`);
+      const sure = data.details[row] ? data.details[row].sure : "";
+      const text = `: ${gaps.join(", ")}${sure ? `; ${sure}` : ""}`;
+      return element("li", {}, element("b", {}, id[row]), text);
     }),
   );
 }

@@ -7,10 +7,10 @@ from typing import Final
 
 from analysis.choice import KNEE_DEFINITIONS
 from analysis.evidence import Note
-from analysis.labels import format_value, format_with_unit, unit_of, words_of
+from analysis.labels import difference, format_value, format_with_unit, unit_of, words_of
 from analysis.page.content import Story
 from analysis.page.markup import Markup, command, section, tag
-from analysis.ranking import RankedTrial, Ranking
+from analysis.ranking import RankedTrial
 from analysis.records import Objective
 
 MAX_RUNNERS_UP: Final = 5
@@ -44,7 +44,7 @@ def decision_section(story: Story) -> Markup:
                 class_="notes"),
             id="pick-more", hidden=is_none),
         tag("h3", "Runners-up", id="runners-heading", hidden=not others),
-        tag("ul", [_runner_up(story.ranking, row, pick) for row in others if pick], id="runners"),
+        tag("ul", [_runner_up(story, row, pick) for row in others if pick], id="runners"),
         tag("p", f"Rule: {KNEE_DEFINITIONS['ideal']}, among the trials that meet all limits and "
             "that nothing measured after the search speaks against.", class_="quiet"),
         key="decision",
@@ -80,19 +80,6 @@ def reason(story: Story, pick: RankedTrial) -> str:
         f"of {num_left:,} {which}."
     )
     return text + (f" It gives up {_listed(given_up)}." if given_up else "")
-
-
-def difference(objective: Objective, value: float) -> str:
-    """Return a difference of two values with sign and unit; of fractions in points.
-
-    Example:
-        >>> difference(Objective("latency_ms", "min"), -1.5)
-        '-1.5 ms'
-    """
-    if unit_of(objective.column) == "fraction":
-        return f"{100 * value:+.2f} points"
-    sign = "+" if value >= 0 else "-"
-    return f"{sign}{format_with_unit(objective.column, abs(value))}"
 
 
 def _listed(parts: list[str]) -> str:
@@ -148,10 +135,12 @@ def note_items(notes: list[Note]) -> list[Markup]:
     return [tag("li", note.text, class_=note.tone) for note in notes]
 
 
-def _runner_up(ranking: Ranking, row: RankedTrial, pick: RankedTrial) -> Markup:
+def _runner_up(story: Story, row: RankedTrial, pick: RankedTrial) -> Markup:
     gaps = [
         f"{words_of(o.column)} {format_with_unit(o.column, row.values[i])} "
         f"({difference(o, row.values[i] - pick.values[i])})"
-        for i, o in enumerate(ranking.objectives)
+        for i, o in enumerate(story.ranking.objectives)
     ]
-    return tag("li", tag("b", row.trial_id), f": {', '.join(gaps)}")
+    sure = story.evidence.front_words(row)
+    text = f": {', '.join(gaps)}" + (f"; {sure}" if sure else "")
+    return tag("li", tag("b", row.trial_id), text)

@@ -9,7 +9,9 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
+from analysis.certainty import weigh_finalists
 from analysis.decision import bound_values, decide, find_objections, list_bounds
+from analysis.estimates import gather_retrainings
 from analysis.evidence import Evidence
 from analysis.finalists import Finalist
 from analysis.load import Run
@@ -25,10 +27,11 @@ from analysis.page.sections import (
     unranked_section,
     warnings_section,
 )
+from analysis.page.seeds_section import seeds_section
 from analysis.ranking import Ranking
 from analysis.serving import gather_serving
 
-SCRIPTS: Final = ("format.js", "chart.js", "decision.js", "front.js", "page.js")
+SCRIPTS: Final = ("format.js", "chart.js", "decision.js", "front.js", "parallel.js", "page.js")
 """In the order in which they stand in the page."""
 
 STYLES: Final = ("page.css", "chart.css")
@@ -56,7 +59,14 @@ def tell_story(
         run=run,
         parts=parts,
         ranking=ranking,
-        evidence=Evidence(run, ranking, finalists, serving),
+        evidence=Evidence(
+            run,
+            ranking,
+            finalists,
+            serving,
+            gather_retrainings(run),
+            weigh_finalists(run, ranking),
+        ),
         bounds=bounds,
         values=values,
         objections=objections,
@@ -114,9 +124,13 @@ def _with_scripts(story: Story, pictures: Mapping[str, bytes]) -> Iterator[Marku
         tag("div", id="front", class_="chart"),
         tag("p", "Touch a point to see its config, and its curve below. Moving a limit moves the "
             "recommendation above.", class_="quiet"),
+        tag("p", "Crosses: finalists by further seeds, with 95 % intervals; a dotted line leads "
+            "from the figure that each was chosen by.", class_="quiet",
+            hidden=story.evidence.certainty is None or len(story.ranking.objectives) < 2),
         tag("div", id="trial", class_="trial", hidden=True),
         key="tradeoff",
     )  # fmt: skip
+    yield seeds_section(story)
     yield runs_section(story)
     yield spending_section(story)
     yield section(
@@ -125,6 +139,13 @@ def _with_scripts(story: Story, pictures: Mapping[str, bytes]) -> Iterator[Marku
         tag("div", id="curves", class_="chart"),
         key="learning",
     )
+    yield section(
+        "Configs and what they reach",
+        tag("div", id="parallel", class_="chart"),
+        tag("p", "Each line is a trial, from its hyperparameters down to the objectives. Orange: "
+            "recommended. Blue: on the front. Touch a line to see its trial.", class_="quiet"),
+        key="configs",
+    )  # fmt: skip
     yield importance_section(story)
     yield finalists_section(story.evidence, pictures)
     yield section(

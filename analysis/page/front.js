@@ -14,11 +14,12 @@ function drawFront(data, state) {
   const xScale = isStrip ? { words: "Place among the ranked trials", unit: "" } : xs;
   const xv = rows.map(across);
   const yv = values.map((row) => row[yi]);
+  const whiskers = isStrip ? [] : data.intervals;
   const chart = beginChart(
     "front",
     Math.min(460, Math.max(320, innerWidth * 0.8)),
-    xv,
-    yv,
+    [...xv, ...whiskers.flatMap(({ ends }) => ends[xi])],
+    [...yv, ...whiskers.flatMap(({ ends }) => ends[yi])],
     xScale,
     ys,
     {
@@ -44,6 +45,7 @@ function drawFront(data, state) {
   );
   if (!isStrip) drawBounds(chart, data, xi, yi);
   if (!isStrip) drawStep(chart, data, state.decision.front, xi, yi);
+  drawWhiskers(chart, whiskers, place, xi, yi);
   for (const row of state.decision.front) {
     const [cx, cy] = place(row);
     chart.root.append(svg("circle", { class: "member", cx, cy, r: 5 }));
@@ -74,6 +76,19 @@ function labelPick(chart, text, [px, py]) {
   chart.root.append(
     svg("text", { class: "pick-name", x: px + (isRight ? -8 : 8), y, "text-anchor": anchor }, text),
   );
+}
+
+// Finalists' means over further seeds with 95 % intervals, and a thread to the figure each had.
+function drawWhiskers(chart, whiskers, place, xi, yi) {
+  for (const { row, ends } of whiskers) {
+    const [[x, x1, x2], [y, y1, y2]] = [ends[xi].map(chart.x.at), ends[yi].map(chart.y.at)];
+    const [px, py] = place(row);
+    const line = (kind, from, to) =>
+      chart.root.append(svg("path", { class: kind, d: `M${from.join(" ")}L${to.join(" ")}` }));
+    line("thread", [px, py], [x, y]);
+    line("whisker", [x1, y], [x2, y]);
+    line("whisker", [x, y1], [x, y2]);
+  }
 }
 
 function drawBounds(chart, data, xi, yi) {

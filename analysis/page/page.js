@@ -193,6 +193,7 @@ function begin() {
     state.decision = decide(data);
     showDecision(data, state.decision);
     drawFront(data, state);
+    drawParallel(data, state);
     drawCurves(data, state);
     drawBreeding(data, state);
   };
@@ -200,6 +201,7 @@ function begin() {
     state.looked = row;
     showTrial(data, row);
     drawFront(data, state);
+    drawParallel(data, state);
     drawCurves(data, state);
   };
   makeLimits(data, () => {

@@ -4,7 +4,7 @@ import doctest
 from pathlib import Path
 
 import pytest
-from fake_run import fake_trial, write_run
+from fake_run import fake_seeds, fake_trial, write_run
 
 PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
 WIDTHS = (8, 12, 16, 24, 32, 48)
@@ -53,7 +53,13 @@ def test_the_examples_of_the_page_hold(tmp_path, monkeypatch):
             {"from_epoch": 2, "parent_trial_id": "trial_0003", "config": '{"learning_rate": 0.08}'},
         ]
         rows = [{**row, "lineage": lineage} for row in rows]
-        write_run(Path("runs") / name, rows, results=results(rows), sweep=sweep)
+        seeds = [
+            row
+            for trial, middle in (("trial_0003", 0.84), ("trial_0002", 0.79), ("trial_0000", 0.69))
+            for row in fake_seeds(trial, [middle, middle + 0.005, middle - 0.005])
+        ]
+        folder = Path("runs") / name
+        write_run(folder, rows, results=results(rows), seeds=seeds, sweep=sweep)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     found = doctest.testfile(str(PAGE), module_relative=False, optionflags=flags)
     assert found.attempted > 20

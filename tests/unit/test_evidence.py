@@ -1,7 +1,16 @@
 import pytest
-from fake_run import fake_finalist, fake_latency, fake_serving, fake_trial, write_run
+from fake_run import (
+    fake_finalist,
+    fake_latency,
+    fake_seeds,
+    fake_serving,
+    fake_trial,
+    write_run,
+)
 from scipy.stats import binomtest
 
+from analysis.certainty import weigh_finalists
+from analysis.estimates import gather_retrainings
 from analysis.evidence import Evidence, wilson_interval
 from analysis.finalists import gather_finalists
 from analysis.load import load_run
@@ -16,7 +25,14 @@ def notes_of(tmp_path):
     def notes_of(trial_id, trials, **files):
         run = load_run(write_run(tmp_path / "run", trials, **files))
         ranking = rank_trials(run)
-        evidence = Evidence(run, ranking, gather_finalists(run), gather_serving(run))
+        evidence = Evidence(
+            run,
+            ranking,
+            gather_finalists(run),
+            gather_serving(run),
+            gather_retrainings(run),
+            weigh_finalists(run, ranking),
+        )
         (row,) = (row for row in ranking.rows if row.trial_id == trial_id)
         return [(note.tone, note.text) for note in evidence.notes(row)]
 
@@ -109,3 +125,37 @@ def test_objectives_that_are_no_counts_have_no_interval(notes_of):
     sweep = {"dataset": DATASET, "objectives": ["val_f1_macro:max", "latency_p50_ms:min"]}
     trials = [fake_trial("a", val_f1_macro=0.5)]
     assert not any("samples" in text for _, text in notes_of("a", trials, sweep=sweep))
+
+
+def test_further_seeds_say_how_sure_it_is(notes_of):
+    trials = [
+        fake_finalist("a", val_accuracy=0.9, test_accuracy=0.87),
+        fake_finalist("b", val_accuracy=0.5, latency_p50_ms=0.1),
+        fake_trial("c", val_accuracy=0.6, latency_p50_ms=0.2),
+    ]
+    seeds = [
+        *fake_seeds("a", [0.87, 0.88, 0.89], test_accuracy=0.86),
+        *fake_seeds("b", [0.49, 0.50, 0.51]),
+        {"trial_id": "a", "seed": 9, "status": "failed", "reason": "NaN loss", "epoch": 0},
+    ]
+    notes = notes_of("a", trials, seeds=seeds, sweep={"dataset": DATASET})
+    assert "; with further seeds 0.8600 [0.7" in notes[1][1]
+    assert notes[-2] == (
+        "plain",
+        "Trained again with 4 further seeds, 1 of them failed. Mean validation accuracy 0.8800 "
+        "[0.8455, 0.9145] (95 %); the one that it was chosen by is off by +2.00 points.",
+    )
+    assert notes[-1] == (
+        "good",
+        "Among 2 finalists it is on the true front with probability > 99 %, its knee with > 99 %.",
+    )
+    assert notes_of("c", trials, seeds=seeds)[-1][1] == (
+        "Trained once: it was not among the finalists that were trained again with further seeds."
+    )
+
+
+def test_one_seed_is_too_little(notes_of):
+    notes = notes_of("a", [fake_trial("a")], seeds=fake_seeds("a", [0.8]))
+    assert notes[-1] == (
+        "warn", "Trained again with 1 further seeds: too little to tell its place on the front.",
+    )  # fmt: skip

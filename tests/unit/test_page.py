@@ -10,6 +10,7 @@ from fake_run import (
     fake_image,
     fake_latency,
     fake_robustness,
+    fake_seeds,
     fake_serving,
     fake_trial,
     write_run,
@@ -219,6 +220,27 @@ def test_finalists_robustness_and_pictures_are_shown(tmp_path):
     assert "a 0.9000 0.8766 -2.34 0.7700 0.0400" in words
     assert "jpeg (corruption) 0.5000 fgsm (attack) 0.5500" in words
     assert "What the finalists look at" in words
+
+
+def test_further_seeds_are_told(tmp_path):
+    seeds = [*fake_seeds("t1", [0.58, 0.60]), *fake_seeds("t0", [0.48, 0.49])]
+    _, outline = write(tmp_path, front(), seeds=seeds)
+    words = outline.words()
+    assert "How sure the front is" in words
+    assert "t1 2 0.6000 +1.00 points 0.5900 [" in words
+    assert "Hypervolume of the finalists' true front: " in words
+    assert "In all that it is among with 95 %: t1, t0." in words
+    assert "(-1 ms); on the true front with probability > 99 %, its knee with" in words
+    data = outline.data()
+    assert [data["trials"]["id"][one["row"]] for one in data["intervals"]] == ["t1", "t0"]
+    value, low, high = data["intervals"][0]["ends"][0]
+    assert low < value == pytest.approx(0.59) < high
+
+
+def test_without_further_seeds_nothing_is_said_of_them(tmp_path):
+    _, outline = write(tmp_path, front())
+    assert "How sure the front is" not in outline.words()
+    assert outline.data()["intervals"] == []
 
 
 def test_lineage_and_schedules_of_exploits(tmp_path):

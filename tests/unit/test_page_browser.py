@@ -5,7 +5,14 @@ import shutil
 import subprocess
 
 import pytest
-from fake_run import fake_finalist, fake_image, fake_serving, fake_trial, write_run
+from fake_run import (
+    fake_finalist,
+    fake_image,
+    fake_seeds,
+    fake_serving,
+    fake_trial,
+    write_run,
+)
 
 from analysis import report
 
@@ -59,6 +66,7 @@ def page(tmp_path_factory):
         trials,
         results=results,
         attributions=[fake_image("t1")],
+        seeds=[*fake_seeds("t1", [0.57, 0.59]), *fake_seeds("t2", [0.66, 0.67])],
         sweep={"serving": fake_serving(slo_ms=6.0, percentile=50)},
     )
     assert report.main([str(folder)]) == 0
@@ -97,9 +105,15 @@ def test_the_page_works_without_a_complaint(page, visit, width):
     assert pick_of(dom, "pick-why") == pick_of(written, "pick-why")
     decision = [text.split('id="tradeoff"')[0].split('id="decision"')[1] for text in (dom, written)]
     assert decision[0].replace('hidden=""', "hidden") == decision[1]
-    for place in ("front", "curves", "spent", "lineage", "schedules"):
+    for place in ("front", "parallel", "curves", "spent", "lineage", "schedules"):
         assert re.search(rf'id="{place}"[^>]*>.*?<svg', dom), place
     assert dom.count('class="member"') == 3
+    assert dom.count('class="whisker"') == 4
+    parallel = dom.split('id="parallel"')[1].split("</svg>")[0]
+    assert re.findall(r'class="title halo"[^>]*>([^<]*)<', parallel) == [
+        "width", "note", "Validation accuracy", "Median latency",
+    ]  # fmt: skip
+    assert parallel.count('class="curve') == 5
     assert "owned" not in re.search("<title>(.*?)</title>", dom)[1]
 
 

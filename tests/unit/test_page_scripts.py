@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from analysis.decision import Bound, decide
-from analysis.labels import format_value, unit_of, words_of
-from analysis.page.decision_section import difference, margin
+from analysis.labels import difference, format_value, unit_of, words_of
+from analysis.page.decision_section import margin
 from analysis.ranking import RankedTrial, Ranking
 from analysis.records import Objective
 
