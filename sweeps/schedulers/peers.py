@@ -13,7 +13,7 @@ from sweeps.schedulers.losses import is_known
 
 Floats = NDArray[np.float64]
 
-_MIN_PEERS: Final = 9
+MIN_PEERS: Final = 9
 _PEER_FRACTION: Final = 1 / 8
 _GAP_FRACTION: Final = 2 / 3
 
@@ -125,7 +125,7 @@ class PeerRung:
         Its peers are the nearest others; of equally near ones, those earlier in the table.
         """
         num = table.shape[1]
-        num_peers = max(_MIN_PEERS, math.floor(_PEER_FRACTION * num))
+        num_peers = max(MIN_PEERS, math.floor(_PEER_FRACTION * num))
         start, end = max(0, place - num_peers), min(num, place + num_peers + 1)
         if end - start - 1 > num_peers:
             scaled = table[_LOG_KNOWN if table[_KNOWN, 0] > 0 else _KNOWN, start:end]
