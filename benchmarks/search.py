@@ -116,11 +116,11 @@ class ToldAsFinal:
         """See `Searcher`."""
         self._last[index] = values
 
-    def on_complete(self, index: int) -> None:
+    def on_complete(self, index: int, is_whole: bool) -> None:
         """See `Searcher`."""
         if index in self._last:
             self._searcher.on_report(index, self._max_epochs, self._last.pop(index))
-        self._searcher.on_complete(index)
+        self._searcher.on_complete(index, is_whole)
 
     def on_error(self, index: int) -> None:
         """See `Searcher`."""

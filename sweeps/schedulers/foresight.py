@@ -2,7 +2,8 @@
 
 What trials say after their first epochs may say nothing of their end: on recorded runs the rank
 correlation of the losses at the first two rungs, of the trials that the lower one lets go on, is
-from -0.3 to 0.8. Where it is none, whom the lower rung stops is chance.
+from -0.3 to 0.8. Where it is none, whom the lower rung stops is chance. Where it is little it
+still pays to stop, so a rung is taken for none only if more than little is unlikely.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from typing import Final
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
 MIN_PAIRS: Final = 20
 """Trials among the best of a rung that have reached the next, before it is found to say nothing."""
 
-GROWTH: Final = 0.1
+GROWTH: Final = 0.25
 """A rung is judged again when so many more of its trials have reached the next one."""
 
-MIN_CORRELATION: Final = 0.1
-"""Of ranks; below it a rung says nothing."""
+MIN_CORRELATION: Final = 0.15
+"""Of ranks; a rung whose correlation is below it says nothing."""
+
+CONFIDENCE: Final = 1.28
+"""Standard errors above the estimate at which the correlation must still be too low: it is below
+that with a chance of nine in ten, at a look."""
 
 NUM_PEERS: Final = 12
 """That a trial is held against; few, so that among them size says little."""
@@ -64,9 +69,10 @@ class Foresight:
         self._later.append((self._number_of[trial_id], loss))
         if len(self._later) >= self._due:
             self._due = math.ceil((1 + GROWTH) * len(self._later))
-            self.says_nothing = self._correlation() < MIN_CORRELATION
+            self.says_nothing = self._highest_correlation() < MIN_CORRELATION
 
-    def _correlation(self) -> float:
+    def _highest_correlation(self) -> float:
+        """Return the upper confidence bound of the correlation; 1 while there are few pairs."""
         known, numbers = np.array(self._known), np.array([number for number, _ in self._later])
         later = np.array([loss for _, loss in self._later])
         before = shares_ahead(known, np.array(self._losses), numbers)
@@ -74,7 +80,7 @@ class Foresight:
         is_best = before <= self._best_fraction
         if is_best.sum() < MIN_PAIRS:
             return 1.0
-        return rank_correlation(before[is_best], after[is_best])
+        return upper_bound(rank_correlation(before[is_best], after[is_best]), int(is_best.sum()))
 
 
 def shares_ahead(known: Floats, losses: Floats, numbers: NDArray[np.int64]) -> Floats:
@@ -104,4 +110,15 @@ def rank_correlation(before: Floats, after: Floats) -> float:
     """
     if np.ptp(before) == 0 or np.ptp(after) == 0:
         return 1.0
-    return float(spearmanr(before, after).statistic)
+    return float(np.corrcoef(rankdata(before), rankdata(after))[0, 1])
+
+
+def upper_bound(correlation: float, num_pairs: int) -> float:
+    """Return what a correlation is at most, by its standard error on Fisher's scale.
+
+    Args:
+        correlation: in [-1, 1].
+        num_pairs: > 3.
+    """
+    held = min(max(correlation, -0.999), 0.999)
+    return math.tanh(math.atanh(held) + CONFIDENCE / math.sqrt(num_pairs - 3))

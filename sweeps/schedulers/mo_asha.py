@@ -48,7 +48,9 @@ class HalvingOptions:
 class MoAsha:
     """See the module's text; a `Scheduler`.
 
-    By peers, a rung that turns out to say nothing of the next one (`foresight`) stops nobody.
+    By peers, a rung that turns out to say nothing of the next one (`foresight`) stops nobody, if
+    those below it say nothing either: more epochs say more, so that where a lower rung is good for
+    something, a higher one that looks as if it were not does so by chance.
 
     Args:
         objectives: what the order is of; at least one.
@@ -90,11 +92,13 @@ class MoAsha:
         self._reached[report.trial_id] = level
         number = self._enter(report.trial_id, level, report_losses(report, self._objectives))
         if self._options.variant == "stopping":
-            says_nothing = self._foresights[level].says_nothing
-            goes_on = says_nothing or self._rungs[level].goes_on(number)
+            goes_on = self._says_nothing(level) or self._rungs[level].goes_on(number)
             return Decision.CONTINUE if goes_on else Decision.STOP
         self._wait(report.trial_id, level, number)
         return Decision.PAUSE
+
+    def _says_nothing(self, level: int) -> bool:
+        return all(foresight.says_nothing for foresight in self._foresights[: level + 1])
 
     def _enter(self, trial_id: str, level: int, losses: list[float]) -> int:
         """Enter a trial into a rung; return its number there."""
@@ -130,7 +134,7 @@ class MoAsha:
         """Return a paused trial that is among the best of its rung, highest rung first."""
         for level in reversed(range(len(self._rungs))):
             waiting, going_on = self._waiting[level], self._going_on[level]
-            if self._foresights[level].says_nothing:
+            if self._says_nothing(level):
                 going_on = sorted(waiting)
             elif going_on is None:
                 going_on = self._rungs[level].going_on(waiting.keys())

@@ -13,7 +13,7 @@ from sweeps.schedulers.losses import is_known
 
 Floats = NDArray[np.float64]
 
-_MIN_PEERS: Final = 9
+MIN_PEERS: Final = 9
 _PEER_FRACTION: Final = 1 / 8
 _GAP_FRACTION: Final = 2 / 3
 
@@ -68,7 +68,8 @@ class PeerRung:
         room = self._room
         first, place = (int(room[_KNOWN, :end].searchsorted(known, side)) for side in _SIDES)
         least = room[_LEAST, place - 1] if place else math.inf
-        room[:, place + 1 : end + 1] = room[:, place:end]
+        for row in room:  # one by one, for which NumPy needs no copy
+            row[place + 1 : end + 1] = row[place:end]
         log_known = np.log(known) if known > 0 else math.nan
         room[:, place] = number, known, log_known, learnt, least
         self._num_columns += 1
@@ -124,20 +125,62 @@ class PeerRung:
         Its peers are the nearest others; of equally near ones, those earlier in the table.
         """
         num = table.shape[1]
-        num_peers = max(_MIN_PEERS, math.floor(_PEER_FRACTION * num))
+        num_peers = max(MIN_PEERS, math.floor(_PEER_FRACTION * num))
         start, end = max(0, place - num_peers), min(num, place + num_peers + 1)
+        if end - start - 1 > num_peers:
+            scaled = table[_LOG_KNOWN if table[_KNOWN, 0] > 0 else _KNOWN, start:end]
+            first = _first_of_nearest(scaled, place - start, num_peers)
+            if first is None:
+                is_better = table[_LEARNT, start:end] < table[_LEARNT, place]
+                return _num_better_of_nearest(is_better, scaled, place - start, num_peers)
+            start += first
+            end = start + num_peers + 1
         is_better = table[_LEARNT, start:end] < table[_LEARNT, place]
-        if end - start - 1 <= num_peers:
-            return int(np.count_nonzero(is_better)), end - start - 1
-        scaled = table[_LOG_KNOWN if table[_KNOWN, 0] > 0 else _KNOWN, start:end]
-        distances = np.abs(scaled - scaled[place - start])
-        distances[place - start] = np.inf
-        farthest = np.partition(distances, num_peers - 1)[num_peers - 1]
-        is_nearer = distances < farthest
-        num_left = num_peers - int(np.count_nonzero(is_nearer))
-        as_far = np.flatnonzero(distances == farthest)[:num_left]
-        num_better = np.count_nonzero(is_better & is_nearer) + np.count_nonzero(is_better[as_far])
-        return int(num_better), num_peers
+        return int(np.count_nonzero(is_better)), end - start - 1
+
+
+def _first_of_nearest(scaled: Floats, place: int, num_peers: int) -> int | None:
+    """Return where the nearest of a member begin, itself among them.
+
+    Args:
+        scaled: [num > num_peers + 1] ascending.
+        place: of the member.
+        num_peers: how many others.
+
+    Returns:
+        The place of the first; None if one that is as far as the first is left out before it.
+    """
+    own = float(scaled[place])
+    low, high = 0, len(scaled) - num_peers - 1
+    while low < high:
+        middle = (low + high) // 2
+        if own - scaled[middle] > scaled[middle + num_peers + 1] - own:
+            low = middle + 1
+        else:
+            high = middle
+    is_cut = low > 0 and own - scaled[low - 1] == own - scaled[low]
+    return None if is_cut else low
+
+
+def _num_better_of_nearest(
+    is_better: NDArray[np.bool_], scaled: Floats, place: int, num_peers: int
+) -> tuple[int, int]:
+    """Return how many of the nearest are better, and how many they are; of equally near the first.
+
+    Args:
+        is_better: [num].
+        scaled: [num] of which the differences are the distances.
+        place: of the member.
+        num_peers: how many others are the nearest.
+    """
+    distances = np.abs(scaled - scaled[place])
+    distances[place] = np.inf
+    farthest = np.partition(distances, num_peers - 1)[num_peers - 1]
+    is_nearer = distances < farthest
+    num_left = num_peers - int(np.count_nonzero(is_nearer))
+    as_far = np.flatnonzero(distances == farthest)[:num_left]
+    num_better = np.count_nonzero(is_better & is_nearer) + np.count_nonzero(is_better[as_far])
+    return int(num_better), num_peers
 
 
 _SIDES: Final = ("left", "right")

@@ -10,7 +10,7 @@ import numpy as np
 
 from sweeps.schedulers.fronts import Fronts, IncrementalFronts
 from sweeps.schedulers.losses import is_known
-from sweeps.schedulers.peers import PeerRung
+from sweeps.schedulers.peers import MIN_PEERS, PeerRung
 from sweeps.schedulers.staircases import StaircaseFronts
 from sweeps.schedulers.tie_orders import TIE_ORDERS
 
@@ -146,6 +146,42 @@ class FrontRung:
         return max(math.floor((len(self._losses) - 2) / self._reduction_factor + 0.5), 0)
 
 
+class YoungPeerRung:
+    """A rung of peers that goes by fronts while it has fewer members than one has peers.
+
+    By peers, all that nothing smaller beats go on. Among the first members these are so many that
+    they take the workers for whole trainings, before anything is known of the others.
+
+    Args:
+        reduction_factor: 1/eta of the members go on.
+        known_index: see `PeerRung`.
+    """
+
+    def __init__(self, reduction_factor: float, known_index: int) -> None:
+        self._young = FrontRung(reduction_factor, "epsnet", num_objectives=2)
+        self._grown = PeerRung(reduction_factor, known_index)
+        self._num_members = 0
+
+    def add(self, losses: Sequence[float]) -> int:
+        """See `Rung`."""
+        self._num_members += 1
+        if self._is_young:
+            self._young.add(losses)
+        return self._grown.add(losses)
+
+    def goes_on(self, number: int) -> bool:
+        """See `Rung`."""
+        return (self._young if self._is_young else self._grown).goes_on(number)
+
+    def going_on(self, numbers: Collection[int]) -> list[int]:
+        """See `Rung`."""
+        return (self._young if self._is_young else self._grown).going_on(numbers)
+
+    @property
+    def _is_young(self) -> bool:
+        return self._num_members < MIN_PEERS
+
+
 def make_rung(
     order: str, reduction_factor: float, *, num_objectives: int, known_index: int | None
 ) -> Rung:
@@ -162,5 +198,5 @@ def make_rung(
     if order == PEER:
         assert num_objectives == 2
         assert known_index is not None
-        return PeerRung(reduction_factor, known_index)
+        return YoungPeerRung(reduction_factor, known_index)
     return FrontRung(reduction_factor, order, num_objectives)

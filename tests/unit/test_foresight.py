@@ -7,6 +7,7 @@ from sweeps.schedulers.foresight import (
     Foresight,
     rank_correlation,
     shares_ahead,
+    upper_bound,
 )
 
 
@@ -54,6 +55,21 @@ def test_few_pairs_and_equal_losses_contradict_nothing():
     foresight.add_later("never seen at the rung", 0.0)
     assert not foresight.says_nothing
     assert rank_correlation(np.ones(2), np.arange(2.0)) == 1.0
+
+
+def test_an_order_of_which_little_stays_is_not_taken_for_nothing():
+    draw = np.random.default_rng(1)
+    assert not judged(lambda quality, known: quality + draw.normal(0, 0.35)).says_nothing
+
+
+def test_the_bound_of_a_correlation_is_seldom_exceeded():
+    draw = np.random.default_rng(2)
+    pairs = draw.multivariate_normal([0, 0], [[1, 0.3], [0.3, 1]], size=(2000, 40))
+    bounds = [upper_bound(rank_correlation(*pair.T), len(pair)) for pair in pairs]
+    spearman = 6 / np.pi * np.arcsin(0.3 / 2)
+    assert 0.85 < np.mean(np.array(bounds) > spearman) < 0.95
+    assert upper_bound(1.0, 20) > 0.99
+    assert upper_bound(-1.0, 20) < -0.99
 
 
 @pytest.mark.parametrize("num", [2, 5, 13, 14, 200])

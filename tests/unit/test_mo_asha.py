@@ -156,12 +156,20 @@ def test_a_first_rung_that_says_nothing_of_the_second_stops_nobody(sign, fewest,
     assert fewest <= np.mean(went_on[-150:]) <= most
 
 
+@pytest.mark.parametrize(("first", "found"), [(False, Decision.STOP), (True, Decision.CONTINUE)])
+def test_a_rung_above_one_that_says_something_stops_all_the_same(first, found):
+    scheduler = MoAsha(BOTH, KNOWN, OPTIONS)
+    decide(scheduler, [(0.5, 1.0 + number) for number in range(12)], epoch=3)
+    scheduler.load_state_dict({**scheduler.state_dict(), "says_nothing": [first, True, False]})
+    assert scheduler.on_report(report("worst", 3, 0.99, 3.0)) is found
+
+
 def naive_choice(scheduler, paused):
     """Return whom a scheduler promotes, by asking every paused trial at every rung."""
     for level in reversed(range(len(scheduler._rungs))):
         for number, (trial_id, _) in enumerate(scheduler._members[level]):
             is_here = trial_id in paused and scheduler._reached[trial_id] == level
-            says_nothing = scheduler._foresights[level].says_nothing
+            says_nothing = scheduler._says_nothing(level)
             if is_here and (says_nothing or scheduler._rungs[level].goes_on(number)):
                 return trial_id
     return None
