@@ -39,8 +39,8 @@ def make_feed(
         is_refused=lambda trial_id, config: _is_unpaid(watch, recorder, trial_id, config),
         past=standstills,
     )
-    if search is None:
-        return feed
+    if search is None or len(recorder.trials) >= len(sweep.trials):
+        return feed  # nothing is left to be chosen
 
     def propose(index: int) -> tuple[str, Mapping[str, Any]] | None:
         trial_id, config = f"trial_{len(recorder.trials):04d}", search.config(index).to_dict()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -36,6 +38,8 @@ class Latencies:
         bench: that measures; is not asked where the target is another machine.
         samples: that int8 is fitted to; None: the precision needs none.
         progress: is told how far measuring is.
+        known: figures of an earlier process of the sweep, which went by them: they stay as they
+            are, uncertain ones too.
         sleep: waits seconds.
 
     Raises:
@@ -51,6 +55,7 @@ class Latencies:
         *,
         samples: Samples | None,
         progress: LatencyProgress,
+        known: Sequence[LatencyFigure] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.target = target
@@ -73,6 +78,11 @@ class Latencies:
             self._nominals_ms = {
                 serving: one.figure.nominal_reference_ms for (_, serving), one in self._kept.items()
             }
+        self._as_known: set[tuple[str, Serving]] = set()
+        for figure, serving in itertools.product(known, target.servings):
+            if figure.runtime == serving.runtime and figure.trial_id is None:
+                self._kept[figure.architecture, serving] = KeptFigure(figure, None, math.inf)
+                self._as_known.add((figure.architecture, serving))
         self._used: dict[tuple[str, Serving], None] = {}  # in order
         self._measured: set[str] = set()
         self._trained: list[LatencyFigure] = []
@@ -203,6 +213,8 @@ class Latencies:
 
     def _figure(self, architecture: str, serving: Serving) -> LatencyFigure:
         figure = self._kept[architecture, serving].figure
+        if (architecture, serving) in self._as_known:
+            return figure
         return rescaled(figure, self._nominals_ms.get(serving))
 
     def _is_of(self, one: KeptFigure, serving: Serving) -> bool:

@@ -97,8 +97,9 @@ def launch(spec: SweepSpec) -> int:
             cluster = replace(cluster, node_types=types, node_wait_s=spec.node_wait_s)
         nodes = _nodes(spec, cluster, console) if cluster else [local_node()]
         sweep = prepare_sweep(spec, nodes, folder, console, started_s, resumption)
+        told = [] if resumption is None else resumption.lines
         if spec.dry_run:
-            _say_plan(console, sweep)
+            _say_plan(console, sweep, told)
             return 0
         # Everything that can be wrong has been looked at; from here on things are written.
         content = describe_sweep(sweep.plan, sweep.data, sweep.note, nodes, time.time())
@@ -116,9 +117,11 @@ def launch(spec: SweepSpec) -> int:
         stack.callback(journal.close)
         claim = None if mirror is None else mirror.claim.name
         journal.append("process", command=content["command"], unix_s=time.time(), claim=claim)
+        for event in () if resumption is None else resumption.reopened:
+            journal.append(event.kind, is_synced=True, **event.fields)
         folder.write_json(SWEEP_FILE, content)
         folder.write_table(LATENCY_FILE, LATENCY_SCHEMA, sweep.architectures.latencies.rows())
-        _say_plan(console, sweep)
+        _say_plan(console, sweep, told)
         recorder = _recorder(sweep, journal)
         with quiet(folder.log_path) as shown:
             recorder.follow(start_trackers(spec.track, content, folder.path, say_on(shown)))
@@ -309,8 +312,8 @@ def _progress(
     )
 
 
-def _say_plan(console: Console, sweep: PreparedSweep) -> None:
-    """Tell what was found and chosen, a line each."""
+def _say_plan(console: Console, sweep: PreparedSweep, resumed: list[str]) -> None:
+    """Tell what was found and chosen, a line each, and of a run that goes on what is left."""
     plan, data, gangs = sweep.plan, sweep.data, sweep.plan.gangs
     num_refused = sum(trial.refusal is not None for trial in sweep.trials)
     refused = f", {num_refused} refused (latency)" if num_refused else ""
@@ -331,7 +334,7 @@ def _say_plan(console: Console, sweep: PreparedSweep) -> None:
         f"objectives {' '.join(str(objective) for objective in plan.objectives)}",
         *([f"seeds      {num_again} further trainings of finalists"] if num_again else []),
         f"run folder {sweep.folder.path}",
-        *([f"resumed    {sweep.past.words}"] if sweep.past is not None else []),
+        *resumed,
         *sweep.spending.describe_plan(),
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from sweeps.latency_progress import LatencyProgress
 from sweeps.plan import SweepPlan
 from sweeps.serving import serving_words, target_of
 from trainables.data.dataset import SplitData
+from trainables.latency.figure import LatencyFigure
 from trainables.latency.samples import calibration_samples, num_evaluated
 from trainables.trial_config import TrialConfig
 
@@ -25,8 +26,16 @@ _NOTES: Final = {
 """What is to be said of a `latency_status`."""
 
 
-def measure_architectures(plan: SweepPlan, data: SplitData, console: Console) -> Architectures:
+def measure_architectures(
+    plan: SweepPlan, data: SplitData, console: Console, known: Sequence[LatencyFigure] = ()
+) -> Architectures:
     """Find size and latency of every architecture of the space.
+
+    Args:
+        plan: of the sweep.
+        data: its data.
+        console: for progress.
+        known: figures of an earlier process of the sweep, which stay as they are.
 
     Raises:
         InputError: if the flags ask for what can't be measured, or no architecture may train.
@@ -41,6 +50,7 @@ def measure_architectures(plan: SweepPlan, data: SplitData, console: Console) ->
             choose_bench(progress.waiting),
             samples=calibration_samples(data) if target.serving.precision == "int8" else None,
             progress=progress,
+            known=known,
         )
         architectures = Architectures(data.task, latencies)
         architectures.measure(plan.architectures)

@@ -35,6 +35,7 @@ class _Life:
     has_begun: bool = False
     has_ended: bool = False
     is_last: bool = False  # its last report was the last of all
+    is_completed: bool = False
     is_paused: bool = False
     checkpoint: str | None = None
     reports: list[tuple[int, int]] = field(default_factory=list)  # (number of event, epoch)
@@ -60,6 +61,8 @@ class Past:
         spans: of the gangs, on the clock of the Unix epoch.
         first_lease: greater than all leases before.
         is_drawn: the trials are all in it.
+        unended: trials that have not ended, begun or not.
+        completed: where those stand that were trained to the end and have their last checkpoint.
     """
 
     events: list[Event]
@@ -70,6 +73,8 @@ class Past:
     spans: list[Span]
     first_lease: int
     is_drawn: bool
+    unended: list[str]
+    completed: dict[str, Standstill]
 
     @property
     def held_seconds(self) -> float:
@@ -79,7 +84,8 @@ class Past:
     @property
     def words(self) -> str:
         """What goes on, in one line."""
-        num_ended = sum(event.kind in ("finish", "refuse") for event in self.all_events)
+        num_trials = sum(event.kind == "add" for event in self.all_events)
+        num_ended = num_trials - len(self.unended)
         num_lost = len(self.all_events) - len(self.events)
         return (
             f"{num_ended + len(self.ends)} trials had ended, {len(self.standstills)} go on from "
@@ -134,6 +140,12 @@ def read_past(events: list[Event]) -> Past:
         spans=_spans(events),
         first_lease=max(leases, default=0) + 1,
         is_drawn=any(event.kind == "drawn" for event in events),
+        unended=[name for name, life in lives.items() if not life.has_ended],
+        completed={
+            name: Standstill(life.config, life.checkpoint, is_paused=False)
+            for name, life in lives.items()
+            if life.is_completed and life.checkpoint is not None
+        },
     )
 
 
@@ -151,8 +163,8 @@ def _follow(lives: dict[str, _Life], event: Event) -> None:
     if fields.get("trial_id") not in lives:
         return
     life = lives[fields["trial_id"]]
-    if event.kind in ("refuse", "finish"):
-        life.has_ended = True
+    if event.kind in ("refuse", "finish", "reopen", "forget"):
+        _end(life, event)
     elif event.kind == "begin":
         _begin(life)
     elif event.kind == "resume":
@@ -165,6 +177,18 @@ def _follow(lives: dict[str, _Life], event: Event) -> None:
         life.is_paused = True
     elif event.kind == "report":
         _report(life, event)
+
+
+def _end(life: _Life, event: Event) -> None:
+    """Let a trial end, lose the checkpoint that it ended with, or go on after its end."""
+    if event.kind == "forget":
+        life.checkpoint = None
+        return
+    life.has_ended = event.kind != "reopen"
+    life.is_completed = event.fields.get("status") == "completed"
+    if event.kind == "reopen":
+        life.config = event.fields["config"]
+        life.is_last = life.is_paused = False
 
 
 def _begin(life: _Life) -> None:

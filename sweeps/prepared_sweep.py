@@ -94,7 +94,8 @@ def prepare_sweep(
         check_hardware(plan)  # a cluster's workers aren't the machine that we run on
     if spec.compress_fraction is not None:
         check_prunable(plan.architectures, data.task, spec.compress_fraction)
-    architectures = measure_architectures(plan, data, console)
+    known = [] if resumption is None else resumption.latencies()
+    architectures = measure_architectures(plan, data, console, known)
     search = make_search(plan, architectures.refusal, architectures.known)
     trials = _trials(plan, architectures, search, resumption)
     check_quota(spec.checkpoint_quota_gb, _checkpoint_bytes(trials, architectures), gangs.num_gangs)

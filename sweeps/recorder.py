@@ -37,6 +37,7 @@ from sweeps.trial_record import (
     add_joules,
     details_of,
     go_back,
+    reopen,
     trials_table,
 )
 from trainables.cost import carbon_kg
@@ -111,6 +112,7 @@ class SweepRecorder:
             "saved": self._enter_save,
             "forget": self._enter_forgetting,
             "finish": self._enter_end,
+            "reopen": self._enter_reopening,
         }
         for event in events:
             if event.kind in entries:
@@ -161,6 +163,9 @@ class SweepRecorder:
         if trial_id in self._exploits:
             self._begun[trial_id] = self._exploits.pop(trial_id)
         self.set_status(trial_id, "running")
+
+    def _enter_reopening(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        reopen(self.trials[trial_id], config)
 
     def set_status(self, trial_id: str, status: TrialStatus) -> None:
         """Note that a trial runs, waits or is paused."""

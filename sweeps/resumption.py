@@ -1,22 +1,32 @@
-"""`--resume RUN`: what must be as it was, and what the run's journal tells."""
+"""`--resume RUN`, `--extend RUN`: what must be as it was, and what the run's journal tells."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from analysis.records import JOURNAL_FOLDER, SCHEMA_VERSION
+from analysis.records import JOURNAL_FOLDER, LATENCY_FILE, LATENCY_SCHEMA, SCHEMA_VERSION
 from sweeps.draw import DrawnTrial
+from sweeps.extension import (
+    FOLLOW_EPOCHS,
+    SERVING,
+    Changes,
+    changes_of,
+    check_extension,
+    check_searcher,
+    extension_words,
+    reopenings,
+)
 from sweeps.fetched_run import STORED_AT, bring_run
 from sweeps.flags import parse_spec
-from sweeps.journal import read_journal
+from sweeps.journal import Event, read_journal
 from sweeps.past import Past, read_past
 from sweeps.plan import SweepPlan
-from sweeps.recorded_run import read_sweep
+from sweeps.recorded_run import read_rows, read_sweep
 from sweeps.slo import Refusal
 from sweeps.space_table import describe_space
 from sweeps.spec import POPULATION, SweepSpec
@@ -31,15 +41,13 @@ MAY_CHANGE: Final = frozenset(
         "spot", "carbon_kg_per_kwh", "gangs", "workers_per_trial", "gpus_per_worker", "address",
         "data_dir", "latency_cache", "finalists", "robustness_samples", "attribution_samples",
         "finalist_latency_seconds", "compress_fraction", "checkpoint_epochs", "dry_run", "out",
-        "resume", "overwrite", "own_space", "track", "checkpoint_quota_gb",
+        "resume", "extend", "overwrite", "own_space", "track", "checkpoint_quota_gb",
         "cluster_file", "node_types", "node_wait", "seeds",
     }
 )  # fmt: skip
 """Fields of a spec that a resumed run may have otherwise; `own_space` is compared as a table."""
 
-
-NOT_TOLD_AGAIN: Final = ("pb2",)
-"""Schedulers whose state can't be had from the journal: PB2 keeps its data in private tables."""
+_FIELDS: Final = frozenset(field.name for field in dataclasses.fields(SweepSpec))
 
 
 @dataclass(frozen=True)
@@ -47,17 +55,28 @@ class Resumption:
     """A run that goes on.
 
     Attributes:
+        folder: its run folder.
         sweep: its `sweep.json`.
-        past: what its journal tells.
+        past: what its journal tells, with the trials that go on in more epochs.
+        next_number: of the journal's next record.
+        changes: what is extended.
+        reopened: events of the trials that go on in more epochs, which are to be written.
     """
 
+    folder: Path
     sweep: Mapping[str, Any]
     past: Past
+    next_number: int
+    changes: Changes = field(default_factory=dict)
+    reopened: list[Event] = field(default_factory=list)
 
     @property
-    def next_number(self) -> int:
-        """The number of the journal's next record."""
-        return len(self.past.all_events)
+    def lines(self) -> list[str]:
+        """What goes on, for the user."""
+        resumed = [f"resumed    {self.past.words}"]
+        if not self.changes:
+            return resumed
+        return [*resumed, f"extended   {extension_words(self.changes, self.reopened)}"]
 
     def kept(self, now: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `sweep.json` keeps of before.
@@ -66,6 +85,10 @@ class Resumption:
             now: its content, as this process would write it.
         """
         again = {"command": now["command"], "unix_s": now["started_unix_s"]}
+        if self.changes:
+            again["extended"] = {
+                name: {"before": then, "now": now} for name, (then, now) in self.changes.items()
+            }
         return {
             "command": self.sweep["command"],
             "started_unix_s": self.sweep["started_unix_s"],
@@ -83,15 +106,24 @@ class Resumption:
             for event in self.past.events
             if event.kind == "refuse"
         }
+        configs = {
+            event.fields["trial_id"]: TrialConfig.from_dict(event.fields["config"])
+            for event in self.past.events
+            if event.kind in ("add", "reopen")
+        }
         drawn = []
-        for event in self.past.events:
-            if event.kind == "add":
-                trial_id = event.fields["trial_id"]
-                config = TrialConfig.from_dict(event.fields["config"])
-                reason = refused.get(trial_id)
-                refusal = None if reason is None else Refusal(reason, figure(config))
-                drawn.append(DrawnTrial(trial_id, config, refusal))
+        for trial_id, config in configs.items():
+            reason = refused.get(trial_id)
+            refusal = None if reason is None else Refusal(reason, figure(config))
+            drawn.append(DrawnTrial(trial_id, config, refusal))
         return drawn
+
+    def latencies(self) -> list[LatencyFigure]:
+        """Return the figures that the run went by; none where its models are served otherwise."""
+        if not self.changes.keys().isdisjoint(SERVING):
+            return []
+        rows = read_rows(self.folder, LATENCY_FILE, LATENCY_SCHEMA, is_required=False)
+        return [LatencyFigure(**row) for row in rows]
 
     def check_plan(self, plan: SweepPlan, data: SplitData) -> None:
         """Check that what was planned now is what was planned then.
@@ -99,22 +131,28 @@ class Resumption:
         Raises:
             InputError: if it is not; says what differs.
         """
+        check_searcher(plan, self.sweep, self.changes)
         space = [dataclasses.asdict(entry) for entry in describe_space(plan.space, plan.fixed)]
+        follow = FOLLOW_EPOCHS if "epochs" in self.changes else ()
         for name, now, then in (
             ("data", data.fingerprint, self.sweep["dataset"]["fingerprint"]),
             ("space", json.loads(json.dumps(space)), self.sweep["space"]),
             (
                 "fixed hyperparameters",
-                json.loads(json.dumps(dict(plan.fixed))),
-                self.sweep["fixed"],
+                _without(json.loads(json.dumps(dict(plan.fixed))), follow),
+                _without(self.sweep["fixed"], follow),
             ),
             ("mutable hyperparameters", sorted(plan.mutable), self.sweep["mutable"]),
         ):
             if now != then:
                 raise InputError(
-                    f"--resume must find the {name} that the run began with, got "
+                    f"{_flag(plan.spec)} must find the {name} that the run began with, got "
                     f"{_first(now, then)}; restore that, or start a new run"
                 )
+
+
+def _without(fields: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _first(now: Any, then: Any) -> str:
@@ -133,10 +171,18 @@ def parse_sweep(default: SweepSpec) -> SweepSpec:
         InputError: as `parse_spec`, or if the run can't be resumed so.
     """
     spec = parse_spec(default)
-    if spec.resume is None:
+    if spec.resume is not None and spec.extend is not None:
+        raise InputError(
+            f"--extend must be left out with --resume, got {spec.extend} and {spec.resume}; go on "
+            "with the run first, then extend it"
+        )
+    given = spec.extend or spec.resume
+    if given is None:
         return spec
-    run = bring_run(spec.resume, spec.storage, spec.out)
-    return dataclasses.replace(parse_spec(recorded_spec(default, run)), resume=run, out=run)
+    run, flag = bring_run(given, spec.storage, spec.out), _flag(spec)
+    spec = parse_spec(recorded_spec(default, run, flag))
+    extended = None if spec.extend is None else run
+    return dataclasses.replace(spec, resume=run, extend=extended, out=run)
 
 
 def read_resumption(spec: SweepSpec) -> Resumption:
@@ -146,32 +192,36 @@ def read_resumption(spec: SweepSpec) -> Resumption:
         InputError: if there is no such run, its journal is broken, or the spec wants another sweep.
     """
     assert spec.resume is not None
-    folder = Path(spec.resume)
-    sweep = _read_sweep(folder)
-    if spec.scheduler in NOT_TOLD_AGAIN:
-        raise InputError(
-            f"--resume must name a run of a scheduler that can be told again what it was told, got "
-            f"{spec.scheduler} in {folder}; report on it, or start a new run"
-        )
-    _check_same(spec, recorded_spec(spec, spec.resume))
-    past = read_past(read_journal(folder / JOURNAL_FOLDER))
+    folder, flag = Path(spec.resume), _flag(spec)
+    sweep = _read_sweep(folder, flag)
+    recorded = recorded_spec(spec, spec.resume, flag)
+    changes = {} if spec.extend is None else changes_of(spec, recorded)
+    _check_same(spec, recorded)
+    events = read_journal(folder / JOURNAL_FOLDER)
+    past = read_past(events)
     if not past.is_drawn:
         raise InputError(
-            f"--resume must name a run whose trials were drawn, got {folder}, which ended before; "
+            f"{flag} must name a run whose trials were drawn, got {folder}, which ended before; "
             "start it again with --overwrite"
         )
-    return Resumption(sweep, past)
+    if spec.extend is None:
+        return Resumption(folder, sweep, past, len(events))
+    check_extension(spec, changes, past)
+    reopened = reopenings(past, spec.epochs or sweep["num_epochs"])
+    past = read_past(events + reopened)
+    return Resumption(folder, sweep, past, len(events), changes, reopened)
 
 
-def recorded_spec(default: SweepSpec, run: str) -> SweepSpec:
+def recorded_spec(default: SweepSpec, run: str, flag: str = "--resume") -> SweepSpec:
     """Return the spec of a run, with what it had chosen for the hardware and data it found.
 
     Args:
         default: gives the fields that `sweep.json` does not hold as they are.
         run: its folder.
+        flag: that names it.
     """
-    sweep = _read_sweep(Path(run))
-    names = {field.name for field in dataclasses.fields(SweepSpec)} - {"own_space", "resume", "out"}
+    sweep = _read_sweep(Path(run), flag)
+    names = _FIELDS - {"own_space", "resume", "extend", "out"}
     values = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in sweep["spec"].items()
@@ -192,28 +242,36 @@ def recorded_spec(default: SweepSpec, run: str) -> SweepSpec:
     return dataclasses.replace(default, **{**values, **chosen, **changes})
 
 
-def _read_sweep(folder: Path) -> dict[str, Any]:
-    sweep = read_sweep(folder, "--resume must name")
+def _flag(spec: SweepSpec) -> str:
+    return "--resume" if spec.extend is None else "--extend"
+
+
+def _read_sweep(folder: Path, flag: str) -> dict[str, Any]:
+    sweep = read_sweep(folder, f"{flag} must name")
     version = sweep.get("schema_version")
     if version != SCHEMA_VERSION:
         raise InputError(
-            f"--resume must name a run of schema version {SCHEMA_VERSION}, got {version} in "
-            f"{folder}; resume it with the version of paretune that wrote it"
+            f"{flag} must name a run of schema version {SCHEMA_VERSION}, got {version} in "
+            f"{folder}; go on with it in the version of paretune that wrote it"
         )
     if sweep["spec"]["storage"] is not None and STORED_AT not in sweep:
         raise InputError(
-            f"--resume must name a run that lies in its storage, got {folder}, whose storage has "
+            f"{flag} must name a run that lies in its storage, got {folder}, whose storage has "
             "checkpoints alone; resume it with the version of paretune that wrote it"
         )
     if not (folder / JOURNAL_FOLDER).is_dir():
         raise InputError(
-            f"--resume must name a run with a journal, got {folder} without one; start a new run"
+            f"{flag} must name a run with a journal, got {folder} without one; start a new run"
         )
     return sweep
 
 
 def _check_same(spec: SweepSpec, recorded: SweepSpec) -> None:
-    fixed = {field.name for field in dataclasses.fields(SweepSpec)} - MAY_CHANGE
+    fixed = set(_FIELDS - MAY_CHANGE)
+    if spec.extend is not None:
+        fixed -= {"objectives", *SERVING}
+        if (spec.epochs or 0) > (recorded.epochs or 0):
+            fixed.discard("epochs")
     if spec.scheduler not in POPULATION and (spec.trials or 0) > (recorded.trials or 0):
         fixed.discard("trials")  # more of them change nothing for those that were
     differing = [
@@ -227,8 +285,8 @@ def _check_same(spec: SweepSpec, recorded: SweepSpec) -> None:
             for name, now, then in differing
         )
         raise InputError(
-            f"--resume must keep what the run began with, got {words}; leave that out, or start a "
-            "new run"
+            f"{_flag(spec)} must keep what the run began with, got {words}; leave that out, or "
+            "start a new run"
         )
 
 

@@ -197,6 +197,9 @@ class SweepSpec:
     """Run folder of a sweep that was interrupted or killed, or where it lies in its --storage
     (s3://.../NAME): go on with it, with its flags. Budget, gangs, workers and finalists may be
     given anew."""
+    extend: str | None = None
+    """Run folder of a sweep that has ended: give it more --trials or --epochs, other --objectives
+    or another --runtime. Nothing is trained again; what was trained to the end goes on."""
     checkpoint_epochs: int = 1
     """Epochs between two checkpoints of a trial [epochs]."""
     checkpoint_quota_gb: float | None = None

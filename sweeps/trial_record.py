@@ -142,7 +142,19 @@ def go_back(record: TrialRecord, epoch: int) -> None:
     if last["from_epoch"] > epoch:
         earlier = [step for step in record.lineage[:-1] if step["from_epoch"] < epoch]
         record.lineage = [*earlier, {**last, "from_epoch": epoch}]
-        record.parent_epoch = epoch
+        if last["parent_trial_id"] is not None:
+            record.parent_epoch = epoch
+
+
+def reopen(record: TrialRecord, config: Mapping[str, Any]) -> None:
+    """Enter that a trial which was trained to the end goes on, with more epochs."""
+    record.config, record.status, record.reason = dict(config), "pending", None
+    step = {
+        "from_epoch": record.epoch,
+        "parent_trial_id": None,  # its own weights
+        "config": json.dumps(record.config),
+    }
+    record.lineage = [*record.lineage, step]
 
 
 def add_joules(before_kwh: float | None, joules: float | None) -> float | None:

@@ -10,7 +10,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from sweeps.journal import Event, Write
 
-SCHEDULER_EVENTS = ("admit", "report", "exploit", "pending", "resume", "finish")
+SCHEDULER_EVENTS = ("admit", "report", "exploit", "pending", "resume", "finish", "reopen")
 """What a scheduler must be told again."""
 
 
@@ -18,7 +18,7 @@ SCHEDULER_EVENTS = ("admit", "report", "exploit", "pending", "resume", "finish")
 class Replayable(Protocol):
     """A Tune scheduler that can be brought to where it was."""
 
-    def replay(self, event: Event) -> None:
+    def replay(self, event: Event) -> object:
         """Hear again of an event of `SCHEDULER_EVENTS`, in the order in which they came."""
         ...
 

@@ -77,7 +77,8 @@ class Scheduler(Protocol):
     """Decides which trials go on.
 
     A trial whose gang was lost is not added again: it reports epochs that it has reported before,
-    and those must change nothing.
+    and those must change nothing. One that has ended is added again if it is to have more epochs;
+    its next report is of an epoch after its last.
 
     Attributes:
         makes_room: it pauses trials for others, and so must be told whether any wait.

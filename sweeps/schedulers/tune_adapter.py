@@ -67,7 +67,7 @@ class TuneAdapter(TrialScheduler):  # type: ignore[misc]  # Ray's classes are un
             self.scheduler.choose_next([], self.num_pending)
             return
         trial_id = fields["trial_id"]
-        if event.kind == "admit":
+        if event.kind in ("admit", "reopen"):
             self._admit(trial_id, fields["config"])
         elif event.kind == "report":
             decision = self._decide(trial_id, fields["result"], fields["is_contended"])

@@ -11,10 +11,9 @@ from sample_table import NUM_CONFIGS, NUM_EPOCHS, write_table
 
 from analysis.records import Objective
 from sweeps.journal import Event
-from sweeps.resumption import NOT_TOLD_AGAIN
 from sweeps.schedulers.choose import make_scheduler
 from sweeps.schedulers.explore import Explore
-from sweeps.schedulers.from_ray import make_population
+from sweeps.schedulers.from_ray import RecordedPB2, RecordedPBT, make_population
 from sweeps.schedulers.journaled import JournaledScheduler, Replayable
 from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.mo_pbt import MoPbt, PopulationOptions
@@ -209,8 +208,76 @@ def test_a_member_of_rays_population_is_added_as_it_was():
     assert (state.last_score, state.last_train_time, state.last_checkpoint) == (0.5, 2, "kept")
 
 
-@pytest.mark.parametrize("name", sorted(set(get_args(SchedulerName)) - set(NOT_TOLD_AGAIN)))
+def of_rays(name):
+    """Return Ray's PBT or PB2 over the analytic problem."""
+    explore = Explore({} if name == "pb2" else SPACE, 3, 0.2, used=lambda space, config: space)
+    common = {
+        "time_attr": "epoch",
+        "metric": "f1",
+        "mode": "min",
+        "perturbation_interval": 2,
+        "log_config": False,
+    }
+    if name == "pbt":
+        return RecordedPBT(ignore, explore, custom_explore_fn=explore, **common)
+    bounds = {key: [domain.low, domain.high] for key, domain in SPACE.items()}
+    return RecordedPB2(ignore, explore, hyperparam_bounds=bounds, **common)
+
+
+def ignore(*exploit):
+    pass
+
+
+def rays_state(scheduler):
+    names = ("last_score", "last_train_time", "last_perturbation_time")
+    members = {
+        trial.trial_id: [getattr(state, name) for name in names]
+        for trial, state in scheduler._trial_state.items()
+    } or {
+        trial_id: [getattr(member, name) for name in names]
+        for trial_id, member in scheduler._past.members.items()
+    }
+    found = {"members": members, "worst": scheduler._worst}
+    if isinstance(scheduler, RecordedPB2):
+        found |= {
+            "data": scheduler.data.values.tolist(),
+            "current": None if scheduler.current is None else scheduler.current.tolist(),
+            "last": scheduler.last_exploration_time,
+        }
+    return repr(found)
+
+
+@pytest.mark.parametrize("name", ["pbt", "pb2"])
+def test_rays_population_that_is_told_again_knows_what_it_knew(name):
+    scheduler = of_rays(name)
+    draw = np.random.default_rng(1)
+    configs = [
+        {**{key: domain.sample(draw) for key, domain in SPACE.items()}, "start_seed": n}
+        for n in range(6)
+    ]
+    kept = {}
+    written = simulate(
+        scheduler,
+        lambda: rays_state(scheduler),
+        configs,
+        lambda kwargs: PathTrial(kwargs["config"], 8, kept),
+        6,
+    )
+    kinds = [event.kind for event in written.events]
+    assert kinds.count("exploit") >= 3
+    first = kinds.index("exploit")
+    reports = [n for n in range(first, len(kinds)) if kinds[n] == "report"]
+    for cut in (reports[0], reports[len(reports) // 2], len(kinds) - 1):
+        fresh = of_rays(name)
+        assert (
+            look_after(fresh, lambda fresh=fresh: rays_state(fresh), written.events[: cut + 1])
+            == (written.looks[cut])
+        )
+
+
+@pytest.mark.parametrize("name", get_args(SchedulerName))
 def test_every_scheduler_of_a_sweep_that_goes_on_can_be_told_again(name):
     scheduler = make_scheduler(make_plan(scheduler=name), lambda config: {}, lambda *_: None)
     journaled = JournaledScheduler(scheduler, lambda *_, **__: None)
-    journaled.replay([Event(0, "admit", {"trial_id": "a", "config": {}})])
+    config = {"trial_id": "a", "config": {}}
+    journaled.replay([Event(0, "admit", config), Event(1, "reopen", config)])

@@ -21,13 +21,14 @@ SMALL, LARGE = TrialConfig(width=4), TrialConfig(width=8)
 BOTH = [SMALL, LARGE]
 
 
-def make_latencies(tmp_path, bench, sleep=lambda seconds: None, **target):
+def make_latencies(tmp_path, bench, sleep=lambda seconds: None, known=(), **target):
     return Latencies(
         TASK,
         make_target(tmp_path / "cache", **target),
         bench,
         samples=None,
         progress=SilentProgress(),
+        known=known,
         sleep=sleep,
     )
 
@@ -104,6 +105,18 @@ def test_what_stays_uncertain_is_given_up_and_not_kept_for_others(tmp_path):
     assert len(bench.measured) == 1 + len(REPEATS)
     assert latencies.figure(SMALL).status == "uncertain"
     assert read_cache(tmp_path / "cache") == []
+
+
+def test_a_sweep_that_goes_on_keeps_what_it_went_by(tmp_path):
+    uncertain = make_figure(
+        7.0, architecture=architecture_fingerprint(SMALL, TASK), status="uncertain"
+    )
+    trained = replace(uncertain, trial_id="trial_0000", latency_ms=9.0)
+    bench = FakeBench(nominal_ms=2.0)
+    latencies = make_latencies(tmp_path, bench, known=[uncertain, trained])
+    latencies.measure(BOTH)
+    assert latencies.figure(SMALL) == uncertain
+    assert bench.measured == [8]  # of the others it knows nothing
 
 
 def test_only_what_straddles_the_slo_is_measured_again(tmp_path):

@@ -145,6 +145,36 @@ def test_what_only_the_budget_ended_goes_on(story):
     assert "a" in story.past().standstills
 
 
+def complete(story, trial_id):
+    story.begin(trial_id)
+    story.report(trial_id, 1, is_saved=True)
+    story.report(trial_id, 2, "STOP", done=True)
+    story.tell("finish", trial_id, status="completed", reason=None)
+
+
+def test_what_was_trained_to_the_end_can_go_on_from_there(story):
+    complete(story, "a")
+    story.begin("b")
+    story.report("b", 1, "STOP")
+    story.tell("finish", "b", status="stopped", reason="by asha")
+    past = story.past()
+    last = Standstill(CONFIGS["a"], "checkpoints/a/epoch_0002-1", is_paused=False)
+    assert past.completed == {"a": last}
+    assert past.unended == ["c"]
+    story.tell("reopen", "a", config={"num_epochs": 4})
+    past = story.past()
+    again = Standstill({"num_epochs": 4}, "checkpoints/a/epoch_0002-1", is_paused=False)
+    assert past.standstills == {"a": again}
+    assert (past.completed, past.ends, past.unended) == ({}, [], ["a", "c"])
+    assert epochs_kept(past, "a") == [1, 2]
+
+
+def test_a_trial_whose_last_checkpoint_was_deleted_can_not_go_on(story):
+    complete(story, "a")
+    story.tell("forget", "a")
+    assert story.past().completed == {}
+
+
 def test_refused_trials_have_ended(story):
     story.begin("a")
     story.tell("refuse", "a", reason="too slow")

@@ -6,7 +6,9 @@ from sample_data import random_data
 from sample_sweep import TWO_GANGS, make_plan
 
 from analysis.records import JOURNAL_FOLDER, SWEEP_FILE
+from sweeps.extension import changes_of, check_extension, check_searcher
 from sweeps.journal import Journal
+from sweeps.past import read_past
 from sweeps.plan import plan_sweep
 from sweeps.resumption import parse_sweep, read_resumption, recorded_spec
 from sweeps.spec import SweepSpec
@@ -91,6 +93,100 @@ def test_there_may_be_more_trials_but_in_a_population(tmp_path, run):
     spec = dataclasses.replace(recorded_spec(SweepSpec(), str(members)), trials=9)
     with pytest.raises(InputError, match="--trials 9 where the run has 2"):
         read_resumption(spec)
+
+
+def extended(run, **changes):
+    return dataclasses.replace(recorded_spec(SweepSpec(), str(run)), extend=str(run), **changes)
+
+
+@pytest.fixture
+def ended(run):
+    """The run, with trial a trained to the end and trial c stopped."""
+    journal = Journal(run / JOURNAL_FOLDER, 5)
+    for name, status in (("a", "completed"), ("c", "stopped")):
+        config = {**CONFIG, "num_epochs": 12}
+        if name == "c":
+            journal.append("add", trial_id=name, config=config)
+        journal.append("begin", trial_id=name)
+        checkpoint = f"checkpoints/{name}/epoch_0012-1"
+        result = {"epoch": 12, "checkpoint": checkpoint}
+        journal.append("report", trial_id=name, result=result, decision="STOP")
+        journal.append("finish", trial_id=name, status=status, reason=None)
+    journal.close()
+    return run
+
+
+def test_an_extended_run_goes_on_where_it_was_trained_to_the_end(ended):
+    resumption = read_resumption(extended(ended, epochs=20))
+    (event,) = resumption.reopened
+    assert event.fields == {"trial_id": "a", "config": {**CONFIG, "num_epochs": 20}}
+    standstill = resumption.past.standstills["a"]
+    assert (standstill.checkpoint, standstill.config["num_epochs"]) == (
+        "checkpoints/a/epoch_0012-1",
+        20,
+    )
+    configs = {t.trial_id: t.config for t in resumption.trials(lambda config: None)}
+    assert [configs[name].num_epochs for name in "ac"] == [20, 12]
+    # Event numbers go on after that of the process which writes them.
+    assert (resumption.next_number, event.number) == (12, 13)
+    kept = resumption.kept({"command": "again", "started_unix_s": 9.0})
+    assert kept["resumed"][-1]["extended"] == {"epochs": {"before": 12, "now": 20}}
+    assert "--epochs 20 in place of 12; 1 trials" in resumption.lines[1]
+    assert "cosine rises to where that of 20 epochs" in resumption.lines[1]
+    plan = plan_sweep(extended(ended, epochs=20), TWO_GANGS, random_data(), None)
+    resumption.check_plan(plan, random_data())
+
+
+def test_an_extended_run_may_be_judged_by_other_objectives_and_runtimes(ended):
+    objectives = ("val_loss:min", "num_parameters:min")
+    resumption = read_resumption(extended(ended, objectives=objectives, runtime="onnxruntime"))
+    assert (resumption.reopened, list(resumption.changes)) == ([], ["objectives", "runtime"])
+    assert resumption.latencies() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "--extend must come with more --trials or --epochs"),
+        ({"epochs": 11}, "--extend must keep what the run began with, got --epochs 11"),
+        ({"seed": 4}, "--extend must keep what the run began with, got --seed 4"),
+    ],
+)
+def test_what_a_run_can_not_be_extended_by_is_one_line(ended, changes, words):
+    with pytest.raises(InputError, match=words):
+        read_resumption(extended(ended, **changes))
+
+
+def test_a_run_is_extended_only_once_all_have_ended(run, monkeypatch):
+    with pytest.raises(InputError, match="with 1 that have not; go on with it first: --resume"):
+        read_resumption(extended(run, epochs=20))
+    monkeypatch.setattr("sys.argv", ["sweep.py", "--resume", str(run), "--extend", str(run)])
+    with pytest.raises(InputError, match="--extend must be left out with --resume"):
+        parse_sweep(SweepSpec())
+
+
+@pytest.mark.parametrize(
+    ("flags", "changes", "words"),
+    [
+        ({"scheduler": "hyperband"}, {"epochs": 20}, "--epochs must stay as they are with hyperb"),
+        ({"latency_slo_ms": 5.0}, {"runtime": "openvino"}, "--runtime must stay as the run has it"),
+        ({}, {"epochs": 20}, "--epochs may be more where a trial was trained to the end and has"),
+        ({"searcher": "known_latency", "scheduler": "mo_asha",
+          "objectives": ("val_accuracy:max", "latency_ms:min")},
+         {"epochs": 20, "trials": 9}, "--trials must stay as they are with known_latency"),
+    ],
+)  # fmt: skip
+def test_what_a_scheduler_or_searcher_can_not_bear_is_refused(flags, changes, words):
+    recorded = make_plan(trials=2, **flags).spec
+    spec = dataclasses.replace(recorded, extend="run", **changes)
+    found = changes_of(spec, dataclasses.replace(recorded, epochs=12))
+    past = read_past([])
+    if "searcher" in flags:
+        with pytest.raises(InputError, match=words):
+            check_searcher(make_plan(trials=2, **flags), {"searcher": "known_latency"}, found)
+    else:
+        with pytest.raises(InputError, match=words):
+            check_extension(spec, found, past)
 
 
 def test_other_data_or_another_space_are_refused(run):
