@@ -207,7 +207,7 @@ def read_resumption(spec: SweepSpec) -> Resumption:
     if spec.extend is None:
         return Resumption(folder, sweep, past, len(events))
     check_extension(spec, changes, past)
-    reopened = reopenings(past, spec.epochs or sweep["num_epochs"])
+    reopened = reopenings(past, spec.epochs) if "epochs" in changes and spec.epochs else []
     past = read_past(events + reopened)
     return Resumption(folder, sweep, past, len(events), changes, reopened)
 

@@ -1,11 +1,14 @@
 """A scheduler that is told again what it was told is what it was, wherever the sweep was cut."""
 
+import math
 from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
 import pytest
 from ray.tune.callback import Callback
+from ray.tune.experiment import Trial
+from ray.tune.schedulers.pbt import _PBTTrialState
 from sample_sweep import make_plan
 from sample_table import NUM_CONFIGS, NUM_EPOCHS, write_table
 
@@ -208,8 +211,21 @@ def test_a_member_of_rays_population_is_added_as_it_was():
     assert (state.last_score, state.last_train_time, state.last_checkpoint) == (0.5, 2, "kept")
 
 
+class Member:
+    """A trial, as far as Ray's population schedulers look at it while it runs."""
+
+    status = Trial.RUNNING
+
+    def __init__(self, number, config):
+        self.trial_id = self.experiment_tag = f"t{number}"
+        self.config = config
+
+    def is_finished(self):
+        return False
+
+
 def of_rays(name):
-    """Return Ray's PBT or PB2 over the analytic problem."""
+    """Return Ray's PBT or PB2 over two hyperparameters."""
     explore = Explore({} if name == "pb2" else SPACE, 3, 0.2, used=lambda space, config: space)
     common = {
         "time_attr": "epoch",
@@ -219,60 +235,66 @@ def of_rays(name):
         "log_config": False,
     }
     if name == "pbt":
-        return RecordedPBT(ignore, explore, custom_explore_fn=explore, **common)
+        return RecordedPBT(lambda *_: None, explore, custom_explore_fn=explore, **common)
     bounds = {key: [domain.low, domain.high] for key, domain in SPACE.items()}
-    return RecordedPB2(ignore, explore, hyperparam_bounds=bounds, **common)
+    return RecordedPB2(lambda *_: None, explore, hyperparam_bounds=bounds, **common)
 
 
-def ignore(*exploit):
-    pass
-
-
-def rays_state(scheduler):
+def state_of_rays(scheduler, members):
     names = ("last_score", "last_train_time", "last_perturbation_time")
-    members = {
-        trial.trial_id: [getattr(state, name) for name in names]
-        for trial, state in scheduler._trial_state.items()
-    } or {
-        trial_id: [getattr(member, name) for name in names]
-        for trial_id, member in scheduler._past.members.items()
-    }
-    found = {"members": members, "worst": scheduler._worst}
+    found = [
+        {key: [getattr(state, name) for name in names] for key, state in members.items()},
+        scheduler._worst,
+    ]
     if isinstance(scheduler, RecordedPB2):
-        found |= {
-            "data": scheduler.data.values.tolist(),
-            "current": None if scheduler.current is None else scheduler.current.tolist(),
-            "last": scheduler.last_exploration_time,
-        }
+        current = None if scheduler.current is None else scheduler.current.tolist()
+        found += [scheduler.data.values.tolist(), current, scheduler.last_exploration_time]
     return repr(found)
 
 
 @pytest.mark.parametrize("name", ["pbt", "pb2"])
-def test_rays_population_that_is_told_again_knows_what_it_knew(name):
-    scheduler = of_rays(name)
+def test_rays_population_that_is_told_again_knows_what_it_knew(name, monkeypatch):
+    scheduler, events = of_rays(name), []
     draw = np.random.default_rng(1)
-    configs = [
-        {**{key: domain.sample(draw) for key, domain in SPACE.items()}, "start_seed": n}
-        for n in range(6)
+    members = [
+        Member(n, {key: domain.sample(draw) for key, domain in SPACE.items()}) for n in range(4)
     ]
-    kept = {}
-    written = simulate(
-        scheduler,
-        lambda: rays_state(scheduler),
-        configs,
-        lambda kwargs: PathTrial(kwargs["config"], 8, kept),
-        6,
-    )
-    kinds = [event.kind for event in written.events]
-    assert kinds.count("exploit") >= 3
-    first = kinds.index("exploit")
-    reports = [n for n in range(first, len(kinds)) if kinds[n] == "report"]
-    for cut in (reports[0], reports[len(reports) // 2], len(kinds) - 1):
+    controller = SimpleNamespace(get_trials=lambda: members)
+
+    def write(kind, **fields):
+        events.append(Event(len(events), kind, fields))
+
+    def exploit(trial, controller, upper, lower):
+        """Do what Ray's does, but for checkpoints."""
+        if trial not in lower:
+            return
+        donor = upper[0]
+        config, _ = scheduler._get_new_config(trial, donor)
+        write(
+            "exploit", trial_id=trial.trial_id, donor_id=donor.trial_id, donor_epoch=1,
+            config=config,
+        )  # fmt: skip
+        trial.config = config
+        state, donors = scheduler._trial_state[trial], scheduler._trial_state[donor]
+        state.last_perturbation_time = donors.last_perturbation_time
+        state.last_train_time = donors.last_train_time
+
+    monkeypatch.setattr(scheduler, "_checkpoint_or_exploit", exploit)
+    for member in members:
+        scheduler._trial_state[member] = _PBTTrialState(member)
+        write("admit", trial_id=member.trial_id, config=dict(member.config))
+    for epoch in range(1, 9):
+        for number, member in enumerate(members):
+            value = math.nan if (epoch, number) == (4, 2) else (number + 1) / epoch
+            result = {"epoch": epoch, "f1": value + member.config["learning_rate"]}
+            scheduler.on_trial_result(controller, member, result)
+            write("report", trial_id=member.trial_id, result=result, decision="CONTINUE")
         fresh = of_rays(name)
-        assert (
-            look_after(fresh, lambda fresh=fresh: rays_state(fresh), written.events[: cut + 1])
-            == (written.looks[cut])
-        )
+        JournaledScheduler(fresh, lambda *_, **__: None).replay(events)
+        known = {t.trial_id: state for t, state in scheduler._trial_state.items()}
+        if epoch > 1:
+            assert state_of_rays(fresh, fresh._past.members) == state_of_rays(scheduler, known)
+    assert sum(event.kind == "exploit" for event in events) >= 3
 
 
 @pytest.mark.parametrize("name", get_args(SchedulerName))

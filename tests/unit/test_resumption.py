@@ -177,9 +177,9 @@ def test_a_run_is_extended_only_once_all_have_ended(run, monkeypatch):
     ],
 )  # fmt: skip
 def test_what_a_scheduler_or_searcher_can_not_bear_is_refused(flags, changes, words):
-    recorded = make_plan(trials=2, **flags).spec
+    recorded = dataclasses.replace(make_plan(trials=2, **flags).spec, epochs=12)
     spec = dataclasses.replace(recorded, extend="run", **changes)
-    found = changes_of(spec, dataclasses.replace(recorded, epochs=12))
+    found = changes_of(spec, recorded)
     past = read_past([])
     if "searcher" in flags:
         with pytest.raises(InputError, match=words):
