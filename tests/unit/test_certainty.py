@@ -124,7 +124,7 @@ def test_of_a_run_without_those_that_do_not_fit(tmp_path):
     run = load_run(write_run(tmp_path / "run", trials, seeds=seeds, latency=latency, sweep=sweep))
     found = weigh_finalists(run, rank_trials(run))
     assert found.estimates.trial_ids == ("b",)
-    assert found.is_knee.tolist() == [1.0]
+    assert found.is_knee == pytest.approx([1.0])
     assert (found.place("b"), found.place("a")) == (0, None)
     run = load_run(write_run(tmp_path / "old", trials))
     assert weigh_finalists(run, rank_trials(run)) is None

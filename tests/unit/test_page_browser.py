@@ -111,7 +111,7 @@ def test_the_page_works_without_a_complaint(page, visit, width):
     assert dom.count('class="whisker"') == 4
     parallel = dom.split('id="parallel"')[1].split("</svg>")[0]
     assert re.findall(r'class="title halo"[^>]*>([^<]*)<', parallel) == [
-        "width", "note", "Validation accuracy", "Median latency",
+        "width", "Validation accuracy", "Median latency (log scale)",
     ]  # fmt: skip
     assert parallel.count('class="curve') == 5
     assert "owned" not in re.search("<title>(.*?)</title>", dom)[1]
