@@ -153,7 +153,8 @@ class JournalMirror:
         is_told = False
         while True:
             try:
-                return ride_out(send, "the journal, to be copied,", self._tell, self._sleep)
+                ride_out(send, "the journal, to be copied,", self._tell, self._sleep)
+                return
             except OSError as error:
                 if not is_told:
                     line = str(error).partition("\n")[0]

@@ -181,7 +181,7 @@ class RunStore:
         """
         generation = 1 if after is None else after.generation + 1
         name = f"{generation:06d}-{secrets.token_hex(4)}"
-        claim = Claim(name, after and after.name, first, socket.gethostname())
+        claim = Claim(name, None if after is None else after.name, first, socket.gethostname())
         content = {**dataclasses.asdict(claim), "unix_s": time.time()}
         self.write(f"{_CLAIMS}/{name}.json", json.dumps(content).encode())
         return claim
