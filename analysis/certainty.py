@@ -62,12 +62,12 @@ class Certainty:
     @property
     def surely_on(self) -> tuple[str, ...]:
         """Finalists that lie on all of `fronts`."""
-        return self._named(self.fronts.all(axis=0))
+        return self._named(np.asarray(self.fronts.all(axis=0)))
 
     @property
     def surely_off(self) -> tuple[str, ...]:
         """Finalists that lie on none of `fronts`."""
-        return self._named(~self.fronts.any(axis=0))
+        return self._named(np.asarray(~self.fronts.any(axis=0)))
 
     def place(self, trial_id: str) -> int | None:
         """Return the finalist's place in the arrays; None if it is none of these."""
@@ -124,7 +124,7 @@ def find_certainty(
     return Certainty(
         estimates=estimates,
         on_front=weights @ is_member,
-        is_knee=np.bincount(knees, weights, minlength=losses.shape[1]),
+        is_knee=_total(knees, weights, losses.shape[1]),
         fronts=fronts,
         front_odds=odds,
         hypervolume=middle,
@@ -160,7 +160,7 @@ def fronts_of(losses: NDArray[np.float64]) -> NDArray[np.bool_]:
     found = np.ones((num_draws, num_finalists), dtype=bool)
     for index in range(num_finalists):
         mine = losses[:, index : index + 1]
-        beats = (losses <= mine).all(axis=2) & (losses < mine).any(axis=2)
+        beats = np.asarray((losses <= mine).all(axis=2) & (losses < mine).any(axis=2))
         found[:, index] = ~beats.any(axis=1)
     return found
 
@@ -193,10 +193,17 @@ def likely_fronts(
         level: at least reached; by more where the last front needed is a probable one.
     """
     fronts, inverse = np.unique(is_member, axis=0, return_inverse=True)
-    odds = np.bincount(inverse.ravel(), weights)
+    odds = _total(inverse.ravel(), weights, len(fronts))
     order = np.argsort(-odds, kind="stable")
     needed = int(np.searchsorted(np.cumsum(odds[order]), level * odds.sum())) + 1
     return fronts[order[:needed]], odds[order[:needed]]
+
+
+def _total(
+    keys: NDArray[np.int64], weights: NDArray[np.float64], num_keys: int
+) -> NDArray[np.float64]:
+    """Return [num_keys] the weights of each key together."""
+    return np.asarray(np.bincount(keys, weights, minlength=num_keys), dtype=np.float64)
 
 
 def _weights(
