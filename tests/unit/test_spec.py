@@ -130,7 +130,7 @@ def test_types_of_nodes_need_a_cluster_and_a_wait_needs_types():
 def test_all_fields_but_the_name_are_flags():
     fields = {field.name for field in dataclasses.fields(SweepSpec)}
     others = {"name", "own_space", "scheduler", "cluster_file", "node_types", "node_wait",
-              "resume"}  # fmt: skip
+              "resume", "extend"}  # fmt: skip
     assert fields - set(FLAGS) - set(OF_ONE_SCHEDULER) == others
     assert parse("--scheduler", "asha").scheduler == "asha"
     assert "--scheduler" in refusal("--scheduler", "bandit")
