@@ -5,7 +5,7 @@ Rounds of three short sweeps on digits, one gang of two workers, in turn: one wh
 the journal's growth, every 10 ms:
 
 - start: from the command to the first report of an epoch; cold start of a gang: from the moment at
-  which the gang was held to the first report;
+  which the gang was held to its first step;
 - after a worker's death: from the kill to the next report, against the cold start (asked: 1.3);
 - after the driver's: from `--resume` to the next report, against the start (asked: 1.5);
 - Ctrl-C: from the signal to the end of the process (asked: 20 s), its exit code, and whether any
@@ -94,7 +94,7 @@ def workers_of(pid: int) -> list[int]:
 
 
 def held_after_s(run: Path) -> float:
-    """Return from the first epoch's start backwards how long its gang was held before: start-up."""
+    """Return for how long a gang had been held when it began to train."""
     rows = pq.read_table(run / "ledger.parquet").to_pylist()
     return min(row["started_s"] for row in rows if row["kind"] == "training") - min(
         row["started_s"] for row in rows if row["kind"] == "start_up"
