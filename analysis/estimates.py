@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from analysis.load import Run, RunError
 from analysis.ranking import Ranking
-from analysis.records import SEEDS_FILE, SEEDS_SCHEMA, TRIALS_FILE, Objective
+from analysis.records import SCORE_NAMES, SEEDS_FILE, SEEDS_SCHEMA, TRIALS_FILE, Objective
 
 COUNTED: Final = ("accuracy", "top5_accuracy")
 """Scores that are fractions of a part's samples, so that their number gives an error."""
@@ -52,6 +52,7 @@ _LATENCY_PREFIXES: Final = {
     "latency_ms": "latency", "latency_p50_ms": "p50", "latency_p95_ms": "p95",
     "latency_p99_ms": "p99", "serving_usd_per_million": "latency",
 }  # fmt: skip
+_FRACTIONS: Final = {f"val_{name}" for name in SCORE_NAMES if name != "loss"}
 _RETRAINED: Final = {*SEEDS_SCHEMA.names} - {"trial_id", "seed", "status", "reason", "epoch"}
 
 
@@ -100,11 +101,16 @@ class Estimates:
     relative_sd: NDArray[np.float64]
 
     def intervals(self) -> NDArray[np.float64]:
-        """Return [2, num_finalists, num_objectives]: low and high ends of 95 % intervals."""
+        """Return [2, num_finalists, num_objectives]: low and high ends of 95 % intervals.
+
+        Those of scores that are fractions are cut off at 0 and 1.
+        """
         t = np.array([_t_95(dof) if dof else 0.0 for dof in self.seed_dof])
         half = np.hypot(t * self.seed_sd, Z_95 * self.sample_sd)
         factor = np.exp(Z_95 * self.relative_sd)
-        return np.stack([(self.values - half) / factor, (self.values + half) * factor])
+        ends = np.stack([(self.values - half) / factor, (self.values + half) * factor])
+        is_fraction = [objective.column in _FRACTIONS for objective in self.objectives]
+        return np.where(is_fraction, np.clip(ends, 0.0, 1.0), ends)
 
 
 def gather_retrainings(run: Run) -> dict[str, Retraining]:
@@ -223,7 +229,7 @@ def part_interval(
     mean = float(scores.mean())
     samples = sample_variance(np.array(mean), num_samples, seed_variance) if num_samples else 0.0
     half = np.hypot(_t_95(dof) * np.sqrt(seed_variance / len(scores)), Z_95 * np.sqrt(samples))
-    return mean - float(half), mean + float(half)
+    return max(0.0, mean - float(half)), min(1.0, mean + float(half))
 
 
 def num_samples(run: Run, part: str) -> int | None:

@@ -7,7 +7,9 @@ const TOP = 26;
 
 function parallelAxes(data) {
   const rows = data.details.map((_, row) => row);
-  const keys = [...new Set(data.details.flatMap((detail) => Object.keys(detail.config)))];
+  const found = new Set(data.details.flatMap((detail) => Object.keys(detail.config)));
+  found.delete("seed"); // of no consequence, or of none that a line could show
+  const keys = [...found];
   const axes = keys.map((key) => configAxis(key, data.details, rows));
   data.objectives.forEach((objective, i) => {
     const values = rows.map((row) => data.trials.values[row][i]);

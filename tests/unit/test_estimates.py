@@ -121,3 +121,8 @@ def test_interval_on_a_part_is_students_where_samples_are_without_number():
     assert part_interval(scores, variance, dof, None) == pytest.approx(expected)
     low, high = part_interval(scores, variance, dof, 100)
     assert low < expected[0] < expected[1] < high
+
+
+def test_no_interval_of_a_fraction_leaves_it():
+    low, high = part_interval(np.array([0.9, 1.0]), 0.1, 1, None)
+    assert (low, high) == (0.0, 1.0)
