@@ -108,7 +108,7 @@ class WatchedDesk(LeaseDesk):
 
     def _look_at(self, state: GangState) -> Findings:
         if state.order is None or isinstance(state.order, Restart):
-            return self._move(state)
+            return self._move(state) if state.lease is None else self._announce(state)
         pending = [rank for rank in state.workers if rank not in state.outcomes]
         hang = self._pulses[state.index].find(pending, state.ordered_s, self._clock())
         if hang is None:
@@ -143,7 +143,7 @@ class WatchedDesk(LeaseDesk):
 
     def _move(self, state: GangState) -> Findings:
         """Start a gang again elsewhere once nobody holds it."""
-        if state.lease is not None or not state.is_ready or not self._must_move(state):
+        if not state.is_ready or not self._must_move(state):
             return Findings()
         is_avoided = bool(_nodes_of(state) & self._avoided)
         state.workers, state.order = {}, Restart("its node is left")
