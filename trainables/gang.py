@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import threading
@@ -28,7 +29,6 @@ from trainables.errors import TrainingError
 from trainables.gang_callbacks import gang_callbacks
 from trainables.gang_state import Seat
 from trainables.gate import Gate
-from trainables.lease import LeaseDesk
 from trainables.node_turns import NodeType
 from trainables.orders import (
     Close,
@@ -42,6 +42,8 @@ from trainables.orders import (
     Start,
     TrainEpoch,
 )
+from trainables.pulse import Pulse
+from trainables.watched_desk import LOOK_INTERVAL_S, WatchedDesk
 
 if TYPE_CHECKING:
     from trainables.data.device import DeviceData
@@ -50,6 +52,9 @@ if TYPE_CHECKING:
 
 HEALTH_CHECK_INTERVAL_S: Final = 1.0
 """How often Ray Train looks after the workers; results don't wait for it."""
+
+NODE_LABEL: Final = "ray.io/node-id"
+"""Ray's own label of each node."""
 
 MAX_RUN_FAILURES: Final = 3
 """Train runs of one gang that may end by themselves before the gang is closed."""
@@ -92,7 +97,7 @@ async def is_worker_alive(handle: Any) -> bool:
     return True
 
 
-class DeskActor(LeaseDesk):
+class DeskActor(WatchedDesk):
     """The lease desk as an async Ray actor: no CPU reserved, one for the whole sweep."""
 
     def __init__(
@@ -115,6 +120,27 @@ class DeskActor(LeaseDesk):
         )
         self._notices: dict[str, bool] = {}  # line -> whether the driver has it
 
+    async def watch(self) -> None:
+        """Look after the gangs until the actor ends."""
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL_S)
+            try:
+                await self._look_after()
+            except Exception as error:  # noqa: BLE001  # the next look may find a hang all the same
+                why = f"{type(error).__name__}: {error}".partition("\n")[0]
+                await self.enter_notice(f"gangs could not be looked after: {why}")
+
+    async def _look_after(self) -> None:
+        try:
+            draining = await asyncio.to_thread(draining_nodes)
+        except ray.exceptions.RayError:
+            draining = {}  # Ray's head doesn't answer at the moment
+        found = await self.look(draining)
+        for line in found.lines:
+            await self.enter_notice(line)
+        for handle in found.doomed:
+            ray.kill(handle)
+
     async def enter_notice(self, line: str) -> None:
         """Keep what a worker says, for the driver; what all ranks say is kept once."""
         self._notices.setdefault(line, False)
@@ -124,6 +150,13 @@ class DeskActor(LeaseDesk):
         new = [line for line, is_taken in self._notices.items() if not is_taken]
         self._notices |= dict.fromkeys(new, True)
         return new
+
+
+def draining_nodes() -> dict[str, float]:
+    """Return the ids of the nodes that go away, with the deadline [s since the Unix epoch]."""
+    # As Ray Train's own watcher asks; there is no public name.
+    deadlines_ms = ray._private.state.state.get_draining_nodes()
+    return {node: deadline_ms / 1000 for node, deadline_ms in deadlines_ms.items()}
 
 
 def start_desk(
@@ -150,7 +183,9 @@ def start_desk(
     )
     actor = ray.remote(num_cpus=0, max_concurrency=10_000, scheduling_strategy=here)(DeskActor)
     reference = ray.put(data)
-    return actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease, num_there)
+    desk = actor.remote(workers_per_gang, [reference], held_from_s, gate, first_lease, num_there)
+    desk.watch.remote()
+    return desk
 
 
 # --- the driver's side ---------------------------------------------------------------------------
@@ -178,6 +213,7 @@ class Gang:
         resources = {"CPU": settings.cpus_per_worker}
         if settings.gpus_per_worker:
             resources["GPU"] = settings.gpus_per_worker
+        avoided = ray.get(self._desk.avoided.remote())
         return TorchTrainer(
             run_worker,
             train_loop_config={
@@ -190,6 +226,7 @@ class Gang:
                 num_workers=settings.num_workers,
                 use_gpu=settings.gpus_per_worker > 0,
                 resources_per_worker=resources,
+                label_selector={NODE_LABEL: f"!in({','.join(avoided)})"} if avoided else None,
             ),
             run_config=ray.train.RunConfig(
                 # Ray Train resumes a run whose name it knows, so each start gets its own.
@@ -265,13 +302,17 @@ def run_worker(settings: Mapping[str, Any]) -> None:
         ray.get(desk.close_gang.remote(gang, reason))
         return
     outcome: Outcome | None = None
-    while True:
-        order = ray.get(desk.turn.remote(gang, generation, worker.rank, outcome))
-        if isinstance(order, Close):
-            return
-        if isinstance(order, Restart):
-            raise RuntimeError(f"gang {gang} starts again: {order.reason}")
-        outcome = worker.carry_out(order)
+    worker.pulse.start()
+    try:
+        while True:
+            order = ray.get(desk.turn.remote(gang, generation, worker.rank, outcome))
+            if isinstance(order, Close):
+                return
+            if isinstance(order, Restart):
+                raise RuntimeError(f"gang {gang} starts again: {order.reason}")
+            outcome = worker.carry_out(order)
+    finally:
+        worker.pulse.stop()
 
 
 def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Worker, int]:
@@ -282,12 +323,15 @@ def _join(gang: int, desk: ray.actor.ActorHandle, num_threads: int) -> tuple[Wor
     context = ray.train.get_context()
     rank = context.get_world_rank()
     group_id = ray.train.collective.broadcast_from_rank_zero(uuid4().hex)
-    seat = Seat(socket.gethostname(), os.getpid(), ray.get_runtime_context().current_actor)
+    here = ray.get_runtime_context()
+    seat = Seat(socket.gethostname(), os.getpid(), here.current_actor, here.get_node_id())
     device = ray.train.torch.get_device()
     (reference,) = ray.get(desk.payload.remote())
     data = ray.get(reference).on_device(device)
     worker = Worker(rank, context.get_world_size(), device, data, desk.enter_notice.remote)
-    return worker, ray.get(desk.join.remote(gang, group_id, rank, seat))
+    generation = ray.get(desk.join.remote(gang, group_id, rank, seat))
+    worker.pulse = Pulse(functools.partial(desk.beat.remote, gang, generation, rank))
+    return worker, generation
 
 
 class Worker:
@@ -314,6 +358,7 @@ class Worker:
         self._device = device
         self._data = data
         self._tell = tell
+        self.pulse = Pulse(lambda _: None)
         self._ranks = self._new_ranks()
         self._training: Training | None = None
         self._saved: str | None = None  # where the trial at hand was saved last
@@ -362,10 +407,11 @@ class Worker:
         self._training = None  # frees the last trial's memory before the next takes its own
         state = None
         if order.checkpoint is not None:
-            state = read_checkpoint(order.checkpoint, self._device, self._tell)
+            with self.pulse.waiting():
+                state = read_checkpoint(order.checkpoint, self._device, self._tell)
         self._saved = order.checkpoint
         config = TrialConfig.from_dict(order.config)
-        self._training = Training(config, self._data, self._ranks, state)
+        self._training = Training(config, self._data, self._ranks, state, on_step=self.pulse.step)
         return {"epoch": self._training.epoch}
 
     def _examine(self, order: Examine) -> dict[str, Any]:
@@ -373,7 +419,8 @@ class Worker:
 
         assert self._training is not None
         (reference,) = order.test
-        test = self._data.place(ray.get(reference))
+        with self.pulse.waiting():
+            test = self._data.place(ray.get(reference))
         return examine(self._training, self._data, test, self._ranks, order.options)
 
     def _save(self, location: str) -> str:
@@ -381,7 +428,8 @@ class Worker:
 
         assert self._training is not None
         if self.rank == 0:
-            write_checkpoint(self._training.state_dict(), location, self._saved, self._tell)
+            with self.pulse.waiting():
+                write_checkpoint(self._training.state_dict(), location, self._saved, self._tell)
         self._saved = location
         return location
 

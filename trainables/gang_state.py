@@ -20,6 +20,7 @@ class Seat:
     host: str
     pid: int
     handle: Any = None
+    node_id: str = ""  # Ray's; empty where there is no Ray
 
 
 @dataclass

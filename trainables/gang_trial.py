@@ -161,10 +161,12 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             if finished.result["is_stopped_early"]:
                 self._save_at(trained)
                 break
+        if finished.is_to_move:
+            self._save_at(trained)
         self._epoch = trained
         assert self._ticket is not None
         is_last = trained >= num_epochs or finished.result["is_stopped_early"]
-        return {
+        row = {
             **finished.result,
             "gang": self._ticket.gang,
             "generation": finished.generation,
@@ -175,6 +177,9 @@ class GangTrial(tune.Trainable):  # type: ignore[misc]  # Ray's classes are unty
             "done": is_last,
             IS_LAST: is_last,
         }
+        if finished.is_to_move:
+            self._release()
+        return row
 
     def _take_went_back(self) -> dict[str, Any]:
         taken, self._went_back = self._went_back, {}

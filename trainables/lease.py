@@ -116,7 +116,9 @@ class LeaseDesk:
     async def turn(self, gang: int, generation: int, rank: int, outcome: Outcome | None) -> Order:
         """Hand in the outcome of the last order (None at first); wait for the next."""
         state = self._gangs[gang]
-        if outcome is not None and state.generation == generation:
+        # Once a restart is ordered, what workers still say is of no use.
+        is_awaited = state.generation == generation and not isinstance(state.order, Restart)
+        if outcome is not None and is_awaited:
             await self._take_outcome(state, rank, outcome)
         async with self._changed:
             while True:
@@ -227,7 +229,7 @@ class LeaseDesk:
                 if all(state.close_reason is not None for state in self._gangs):
                     raise NoGangLeftError(self._gangs[0].close_reason)
                 for index, state in enumerate(self._gangs):
-                    if state.is_ready and state.lease is None and state.order is None:
+                    if self._is_free(state):
                         self._num_leases += 1
                         lease_id = self._first_lease + self._num_leases - 1
                         ticket = Ticket(lease_id, trial_id, index, state.generation)
@@ -236,6 +238,9 @@ class LeaseDesk:
                         self._note()
                         return ticket
                 await self._changed.wait()
+
+    def _is_free(self, state: GangState) -> bool:
+        return state.is_ready and state.lease is None and state.order is None
 
     async def order(self, ticket: Ticket, order: Order) -> Reply:
         """Have an order carried out by all workers of the leased gang."""

@@ -108,11 +108,16 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Finished:
-    """All workers carried out the order."""
+    """All workers carried out the order.
+
+    Attributes:
+        is_to_move: the gang's node goes away or is avoided: save, and give the gang back.
+    """
 
     result: Mapping[str, Any]
     gang_seconds: float  # held by this trial so far, all its leases together
     generation: int
+    is_to_move: bool = False
 
 
 @dataclass(frozen=True)

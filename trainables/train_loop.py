@@ -13,6 +13,7 @@ import hashlib
 import math
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,7 @@ class Training:
         ranks: of the worker.
         state: to go on from, as `load_state_dict` takes it; no weights are drawn then.
         model: to train in place of the config's own; is modified.
+        on_step: called after each forward pass, of training and of validation.
 
     Raises:
         InputError: if the config does not fit the data, the device or the number of workers.
@@ -73,6 +75,7 @@ class Training:
         ranks: Ranks,
         state: dict[str, Any] | None = None,
         model: nn.Module | None = None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         check_precision(config.precision, ranks.device)
         config.check_task(data.task)
@@ -83,6 +86,7 @@ class Training:
         self.epoch = 0
         self._data = data
         self._ranks = ranks
+        self._on_step = on_step
         self._stream_seed = config.seed
         if ranks.device.type == "cuda":
             torch.backends.cudnn.deterministic = True
@@ -210,6 +214,7 @@ class Training:
             inputs = inputs.contiguous(memory_format=self._memory_format)
         with autocast(self.config.precision, self._ranks.device):
             logits: Tensor = model(inputs)
+        self._on_step()
         return logits
 
     def _train(self) -> _Trained:

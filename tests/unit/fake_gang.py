@@ -21,9 +21,18 @@ class Clock:
 class FakeGang:
     """The workers of one generation of a gang; says what each of them was ordered to do."""
 
-    def __init__(self, desk: LeaseDesk, carry_out: CarryOut, *, gang: int = 0, group: str = "g1"):
+    def __init__(
+        self,
+        desk: LeaseDesk,
+        carry_out: CarryOut,
+        *,
+        gang: int = 0,
+        group: str = "g1",
+        node: str = "",
+    ):
         self.orders: dict[int, list[Order]] = {}
         self._desk, self._carry_out, self._gang, self._group = desk, carry_out, gang, group
+        self._node = node
         self.tasks: list[asyncio.Task[Order]] = []
 
     def start(self, num_workers: int = 2) -> "FakeGang":
@@ -33,7 +42,7 @@ class FakeGang:
     async def _work(self, rank: int) -> Order:
         """Take turns until sent home; return the last order."""
         self.orders[rank] = []
-        seat = Seat("host", 100 + rank, handle=rank)
+        seat = Seat("host", 100 + rank, handle=rank, node_id=self._node)
         generation = await self._desk.join(self._gang, self._group, rank, seat)
         outcome = None
         while True:
