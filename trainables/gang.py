@@ -126,7 +126,7 @@ class DeskActor(WatchedDesk):
             await asyncio.sleep(LOOK_INTERVAL_S)
             try:
                 await self._look_after()
-            except Exception as error:  # noqa: BLE001  # the next look may find a hang all the same
+            except Exception as error:  # the next look may find a hang all the same
                 why = f"{type(error).__name__}: {error}".partition("\n")[0]
                 await self.enter_notice(f"gangs could not be looked after: {why}")
 

@@ -14,6 +14,7 @@ from sweeps.spec import SweepSpec
 pytestmark = pytest.mark.ray
 
 
+@pytest.mark.long
 def test_a_searcher_chooses_what_hyperband_pauses_and_drops(tmp_path: Path) -> None:
     run = tmp_path / "run"
     spec = SweepSpec(
