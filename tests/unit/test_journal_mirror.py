@@ -1,7 +1,6 @@
 """What the copy of a journal holds while it is written, in outages, and at the end."""
 
 import json
-import threading
 import time
 
 import pytest
@@ -203,4 +202,3 @@ def test_a_storage_that_is_out_at_the_end_is_not_waited_for_long(
     run.end()
     assert any("can't be copied to out://there/run: no rights" in line for line in run.said)
     assert "misses the end of the journal: go on with the run here" in run.said[-1]
-    assert threading.active_count() < 10
