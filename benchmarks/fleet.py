@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from drawn_table import table_of
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from analysis.records import Objective
@@ -26,7 +27,7 @@ from sweeps.schedulers.mo_asha import HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
 from sweeps.simulate.fleet import FleetModel
-from sweeps.simulate.recorded_table import CONFIG_ID, Curve, RecordedTable
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable
 from sweeps.simulate.replay import Setup, replay
 
 NUM_EPOCHS: Final = 20
@@ -63,18 +64,7 @@ def drawn_table(num_configs: int, training_seconds: float, seed: int) -> Recorde
     values = final[:, None] + np.exp(-epochs / 4.0)
     values = values + 0.01 * draw.standard_normal(values.shape)
     seconds = training_seconds * factor[:, None] * epochs / NUM_EPOCHS
-    return RecordedTable(
-        name="drawn",
-        metric=Objective("error", "min"),
-        hyperparameters=("number",),
-        known=("latency_ms",),
-        final_column="error",
-        final=final,
-        final_direction="min",
-        configs=[{"number": number} for number in range(num_configs)],
-        columns={"latency_ms": latency},
-        curves=[Curve(epochs, *row) for row in zip(values, seconds, strict=True)],
-    )
+    return table_of(latency, final, values, seconds)
 
 
 class Fifo(FIFOScheduler):  # type: ignore[misc]  # Ray's classes are untyped

@@ -101,39 +101,37 @@ def held_after_s(run: Path) -> float:
     )
 
 
-def lose_worker(run: Path, found: Found) -> None:
+def begin(run: Path, found: Found) -> Sweep:
+    """Return a sweep that has trained some epochs."""
     sweep = Sweep(run, *SWEEP.split(), "--out", str(run))
-    first_s = sweep.await_reports(1)
-    found.starts.append(first_s - sweep.started_s)
+    found.starts.append(sweep.await_reports(1) - sweep.started_s)
     sweep.await_reports(REPORTS_BEFORE)
+    return sweep
+
+
+def lose_worker(run: Path, found: Found) -> None:
+    sweep = begin(run, found)
     pid = workers_of(sweep.process.pid)[-1]
     killed_s = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     found.after_worker.append(sweep.await_reports(1) - killed_s)
     sweep.end()
-    found.cold_starts.append(held_after_s(run))
 
 
 def lose_driver(run: Path, found: Found) -> None:
-    sweep = Sweep(run, *SWEEP.split(), "--out", str(run))
-    found.starts.append(sweep.await_reports(1) - sweep.started_s)
-    sweep.await_reports(REPORTS_BEFORE)
+    sweep = begin(run, found)
     sweep.end(signal.SIGKILL)
     again = Sweep(run, "--resume", str(run))
     found.after_driver.append(again.await_reports(1) - again.started_s)
     again.end()
-    found.cold_starts.append(held_after_s(run))
 
 
 def interrupt(run: Path, found: Found) -> None:
-    sweep = Sweep(run, *SWEEP.split(), "--out", str(run))
-    found.starts.append(sweep.await_reports(1) - sweep.started_s)
-    sweep.await_reports(REPORTS_BEFORE)
+    sweep = begin(run, found)
     children = descendants(sweep.process.pid)
     found.interrupts.append(sweep.end())
     alive = [pid for pid in children if Path(f"/proc/{pid}").exists()]
     print(f"Ctrl-C: exit code {sweep.process.returncode}, {len(alive)} processes left", flush=True)
-    found.cold_starts.append(held_after_s(run))
 
 
 def spread(values: Sequence[float]) -> str:
@@ -150,7 +148,9 @@ def main() -> None:
     for number in range(1, arguments.rounds + 1):
         with tempfile.TemporaryDirectory() as folder:
             for part in (lose_worker, lose_driver, interrupt):
-                part(Path(folder) / part.__name__, found)
+                run = Path(folder) / part.__name__
+                part(run, found)
+                found.cold_starts.append(held_after_s(run))
         print(f"round {number} of {arguments.rounds} ended", flush=True)
     start_s, cold_s = statistics.median(found.starts), statistics.median(found.cold_starts)
     print(f"start of a sweep, s             {spread(found.starts)}")

@@ -11,12 +11,13 @@ import time
 from typing import Any
 
 import numpy as np
+from drawn_table import table_of
 
 from analysis.records import Objective
 from sweeps.schedulers.mo_asha import ORDERS, HalvingOptions, MoAsha
 from sweeps.schedulers.tune_adapter import TuneAdapter
 from sweeps.searchers.random_order import RandomSearcher
-from sweeps.simulate.recorded_table import CONFIG_ID, Curve, RecordedTable
+from sweeps.simulate.recorded_table import CONFIG_ID, RecordedTable
 from sweeps.simulate.replay import Setup, replay
 
 NUM_EPOCHS = 27
@@ -50,18 +51,7 @@ def drawn_table(num_configs: int, seed: int) -> RecordedTable:
     epochs = np.arange(1, NUM_EPOCHS + 1)
     values = final[:, None] + np.exp(-epochs / (1 + latency[:, None] / 10))
     values = values + 0.01 * draw.standard_normal(values.shape)
-    return RecordedTable(
-        name="drawn",
-        metric=Objective("error", "min"),
-        hyperparameters=("number",),
-        known=("latency_ms",),
-        final_column="error",
-        final=final,
-        final_direction="min",
-        configs=[{"number": number} for number in range(num_configs)],
-        columns={"latency_ms": latency},
-        curves=[Curve(epochs, row, epochs * ms) for row, ms in zip(values, latency, strict=True)],
-    )
+    return table_of(latency, final, values, latency[:, None] * epochs)
 
 
 def main() -> None:
